@@ -1,0 +1,282 @@
+//! `pleach run`: submit a run, watch its tree to the end, and show the result.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use pleach_engine::kernel::{Budget, Code, Grant, Scope, Tightening, Usage};
+use pleach_engine::{Ended, Error, Host, HostBuilder, Plugin, Submission};
+
+use crate::amounts::Amount;
+use crate::board::Counts;
+use crate::exit::{Exit, Mistake};
+use crate::interrupt::Interrupts;
+use crate::narrate::{Shown, Written};
+use crate::output::{Format, Output};
+use crate::place::{Place, Root};
+use crate::plugin::Component;
+use crate::progress::{Progress, Show};
+use crate::report::{self, Report};
+use crate::{amounts, artifacts, exit, input, plugin, policy, stderr};
+
+/// How long the host waits, once the run has ended, for what is still going on;
+/// after a run that ended there is nothing.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Run an agent, and whatever it spawns, to the end.
+///
+/// AGENT is the name of a published plugin, with a requirement on its version
+/// if need be (`lead@^1.2`), or a component file, which is published first.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// A plugin: NAME, NAME@REQUIREMENT or FILE.wasm.
+    agent: String,
+
+    /// What the agent is given: JSON, @FILE, or @- for standard input.
+    #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
+    input: String,
+
+    /// A scope that the run may use and delegate, such as `fs.read:repo/*`.
+    #[arg(long, value_name = "SCOPE", help_heading = "Authority")]
+    grant: Vec<Scope>,
+
+    /// A scope that the run may delegate and not use itself.
+    #[arg(long, value_name = "SCOPE", help_heading = "Authority")]
+    delegate: Vec<Scope>,
+
+    /// A folder that `fs.` scopes can name; granting is up to --grant.
+    #[arg(long, value_name = "NAME=DIR", help_heading = "Authority")]
+    root: Vec<Root>,
+
+    /// A policy in YAML or JSON, for this run instead of the tenant's.
+    #[arg(long, value_name = "FILE", help_heading = "Authority")]
+    policy: Option<PathBuf>,
+
+    /// A component to publish before the run.
+    #[arg(long, value_name = "FILE", help_heading = "Plugins")]
+    plugin: Vec<PathBuf>,
+
+    /// A folder of which every `*/*.wasm` is published before the run.
+    #[arg(long, value_name = "DIR", help_heading = "Plugins")]
+    plugins: Vec<PathBuf>,
+
+    /// End the run with `timed_out` after so many seconds.
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = "Limits")]
+    timeout: Option<Duration>,
+
+    /// Tighten a limit, such as `max_children_total=50`.
+    #[arg(long, value_name = "NAME=N", help_heading = "Limits")]
+    limit: Vec<Amount>,
+
+    /// The most that the whole tree may spend, such as `cpu_ms=60000`.
+    #[arg(long, value_name = "NAME=N", help_heading = "Limits")]
+    budget: Vec<Amount>,
+
+    /// How the result is written; `ndjson` has every event before it.
+    #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
+    format: Format,
+
+    /// Save the artifacts of the output as files in this folder.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    artifacts: Option<PathBuf>,
+
+    /// Show no progress.
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
+}
+
+impl Run {
+    pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
+        let mut interrupts = Interrupts::listen()?;
+        // Everything that can be wrong with the arguments shows before a store
+        // is opened or a plugin published.
+        self.check_roots()?;
+        let mut submission = Submission::new(&self.agent, input::read(&self.input)?);
+        self.fill(&mut submission)?;
+        let brought = self.components()?;
+        if let Some(folder) = &self.artifacts {
+            artifacts::prepare(folder)?;
+        }
+        let opened = tokio::select! {
+            biased;
+            interrupt = interrupts.next() => {
+                stderr::line(&format!("{}: nothing was started", interrupt.name));
+                return Ok(Exit::Cancelled);
+            }
+            opened = self.open(place, &brought) => opened?,
+        };
+        let (host, agent) = opened;
+        if let Some(agent) = agent {
+            submission.agent = agent;
+        }
+        let done = self.carry_out(&host, submission, interrupts).await;
+        let closed = host.shutdown(CLOSING).await.context("closing the store");
+        match (done, closed) {
+            (Ok(_), Err(error)) => Err(error),
+            (done, _) => done,
+        }
+    }
+
+    fn fill(&self, submission: &mut Submission) -> anyhow::Result<()> {
+        let delegated = self.grant.iter().chain(&self.delegate);
+        submission.grant = Grant::new(self.grant.iter().cloned(), delegated.cloned());
+        submission.limits = amounts::gather::<Tightening>("--limit", &self.limit)?;
+        submission.budget = amounts::gather::<Budget>("--budget", &self.budget)?;
+        submission.timeout_ms = self.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        submission.policy = self.policy.as_deref().map(policy::read).transpose()?;
+        Ok(())
+    }
+
+    /// The component files that the run brings along; the agent's, where it is
+    /// one, is the last.
+    fn components(&self) -> Result<Vec<Component>, Mistake> {
+        let mut files = self.plugin.clone();
+        for folder in &self.plugins {
+            files.extend(plugin::folder(folder)?);
+        }
+        files.extend(is_file(&self.agent).then(|| PathBuf::from(&self.agent)));
+        files.into_iter().map(Component::read).collect()
+    }
+
+    /// Opens the host and publishes what the run brings along; names the agent
+    /// if that is among it.
+    async fn open(&self, place: &Place, brought: &[Component]) -> anyhow::Result<(Host, Option<String>)> {
+        let roots = |builder| self.root.iter().fold(builder, |to: HostBuilder, root| to.root(&root.name, &root.folder));
+        let host = place.open_with(roots).await?;
+        let mut last = None;
+        for component in brought {
+            last = Some(plugin::add(&host, component).await?);
+        }
+        let agent = last.filter(|_| is_file(&self.agent)).map(|agent| {
+            // A requirement cannot name a build; the newest of them is meant.
+            let version = agent.version.split('+').next().unwrap_or_default();
+            format!("{}@={version}", agent.name)
+        });
+        Ok((host, agent))
+    }
+
+    /// A scope on a root that is not there allows nothing, which is hardly what
+    /// was meant.
+    fn check_roots(&self) -> Result<(), Mistake> {
+        let mut names: Vec<&str> = self.root.iter().map(|root| root.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let message = format!("opening the roots: `{}` is given twice", twice[0]);
+            return Err(Mistake::new(message).hint("give each folder a name of its own"));
+        }
+        for scope in self.grant.iter().chain(&self.delegate).filter(|scope| scope.capability().starts_with("fs.")) {
+            let root = scope.resource().split('/').next().unwrap_or_default();
+            if !root.ends_with('*') && !names.contains(&root) {
+                let message = format!("granting `{scope}`: there is no root `{root}`");
+                return Err(Mistake::new(message).hint(format!("add --root {root}=DIR")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, host: &Host, submission: Submission, interrupts: Interrupts) -> anyhow::Result<Exit> {
+        let mut output = Output::stdout();
+        let run = match host.submit(submission).await {
+            Ok(run) => run,
+            Err(error) => return self.refused(host, error, &mut output).await,
+        };
+        let alone = self.format != Format::Ndjson || !std::io::stdout().is_terminal();
+        let mut progress = Progress::start(Show::suited(self.quiet, alone), run.id(), &self.agent);
+        let stopper = tokio::spawn(interrupts.stop(run.clone()));
+        let mut events = run.events(1);
+        while let Some(record) = events.next().await {
+            let record = record.context("reading the run's events")?;
+            progress.event(&Shown::of(&record));
+            if self.format == Format::Ndjson {
+                output.json_line(&Written::of(&record))?;
+            }
+        }
+        let ended = run.wait().await.context("waiting for the run")?;
+        stopper.abort();
+        let totals = progress.totals();
+        drop(progress);
+        self.show(&ended, totals, &mut output)
+    }
+
+    fn show(&self, ended: &Ended, (counts, spent): (Counts, Usage), output: &mut Output) -> anyhow::Result<Exit> {
+        let body = report::body(ended);
+        match self.format {
+            Format::Text => output.line(&report::summary(ended, &body, counts, &spent))?,
+            Format::Json => output.json(&Report::of(ended, &spent))?,
+            Format::Ndjson => output.json_line(&Report::of(ended, &spent))?,
+        }
+        let exit = Exit::of_status(ended.status);
+        if let Some(folder) = &self.artifacts {
+            let saved = artifacts::save(folder, &artifacts::of_output(&body));
+            match saved {
+                Ok(paths) => paths.iter().for_each(|path| stderr::line(&format!("saved {}", path.display()))),
+                // How the run ended counts for more than where its files went.
+                Err(error) if exit != Exit::Completed => stderr::line(&exit::told(&error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(exit)
+    }
+
+    /// Says why a run was not admitted, in the format that was asked for too.
+    async fn refused(&self, host: &Host, error: Error, output: &mut Output) -> anyhow::Result<Exit> {
+        let Error::Denied(denial) = &error else {
+            return Err(error).with_context(|| format!("running `{}`", self.agent));
+        };
+        match self.format {
+            Format::Text => {}
+            Format::Json => output.json(&Report::denied(denial))?,
+            Format::Ndjson => output.json_line(&Report::denied(denial))?,
+        }
+        let unknown = denial.code == Code::TargetNotFound;
+        let doing = format!("running `{}`", self.agent);
+        if !unknown {
+            return Err(error).context(doing);
+        }
+        let mut names: Vec<String> = host.plugins().await?.into_iter().filter(|one| one.published).map(name).collect();
+        names.dedup();
+        let published = match names.is_empty() {
+            true => "nothing is published here yet".to_owned(),
+            false => format!("published here: {}", names.join(", ")),
+        };
+        let hint = format!("{published}; add to it with `pleach plugin publish FILE`, --plugin FILE or --plugins DIR");
+        Err(Mistake::new(format!("{doing}: {}", denial.message)).hint(hint).into())
+    }
+}
+
+fn name(plugin: Plugin) -> String {
+    plugin.name
+}
+
+/// Whether AGENT is a file: no plugin's name looks like one.
+fn is_file(agent: &str) -> bool {
+    agent.ends_with(".wasm") || agent.contains(['/', std::path::MAIN_SEPARATOR])
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let why = "a number of seconds greater than 0, such as 90 or 0.5";
+    let seconds: f64 = text.parse().map_err(|_| why.to_owned())?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| why.to_owned())?;
+    if duration.as_millis() == 0 { Err(why.to_owned()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_a_positive_number_of_seconds() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1_500)));
+        for bad in ["0", "-1", "x", "", "inf", "nan", "1e300", "0.0001"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_a_name_or_a_file() {
+        assert!(is_file("plugins/lead/lead.wasm") && is_file("lead.wasm") && is_file("./lead"));
+        assert!(!is_file("lead") && !is_file("lead@^1.2"));
+    }
+}

@@ -1,0 +1,13 @@
+//! The command line, run as a user runs it: the real binary, real components,
+//! a store of its own for each test.
+//!
+//! What a plugin does, and what the kernel decides, is tested elsewhere; here
+//! it is what goes in and what comes out.
+
+mod elsewhere;
+mod interrupt;
+mod plugins;
+mod policy;
+mod program;
+mod results;
+mod usage;

@@ -1,0 +1,126 @@
+//! Wrong usage and wrong input: exit code 2, and an error that says what was
+//! being done, to what, and what to do next.
+
+use crate::program::{Desk, guest};
+
+#[track_caller]
+fn refused(arguments: &[&str], says: &[&str]) {
+    let done = Desk::new().expect(2, arguments);
+    assert_eq!(done.stdout, "", "{}", done.told());
+    done.says(says);
+}
+
+#[test]
+fn no_arguments_are_answered_with_help() {
+    refused(&[], &["Usage: pleach", "run", "policy"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let desk = Desk::new();
+    let help = desk.expect(0, &["--help"]);
+    assert!(help.stdout.contains("Exit codes: 0 completed") && help.stderr.is_empty(), "{}", help.told());
+    let version = desk.expect(0, &["--version"]);
+    assert!(version.stdout.starts_with("pleach "), "{}", version.told());
+}
+
+#[test]
+fn an_argument_that_is_none_is_named() {
+    refused(&["run", "echo", "--gant", "x"], &["'--gant'", "Usage: pleach run"]);
+    refused(&["fly"], &["'fly'"]);
+    refused(&["run"], &["<AGENT>"]);
+    refused(&["run", "echo", "--timeout", "soon"], &["--timeout", "seconds"]);
+    refused(&["run", "echo", "--format", "xml"], &["xml", "ndjson"]);
+    refused(&["--tenant", "ACME", "runs"], &["ACME", "a-z"]);
+}
+
+#[test]
+fn a_scope_or_a_root_that_is_none_says_why() {
+    refused(&["run", "echo", "--grant", "everything"], &["everything", "is not a scope", "fs.read:docs/*"]);
+    refused(&["run", "echo", "--root", "repo"], &["NAME=DIR"]);
+    refused(&["run", "echo", "--root", "repo=no/such"], &["no/such"]);
+    refused(&["run", "echo", "--grant", "fs.read:repo/*"], &["no root `repo`", "hint: add --root repo=DIR"]);
+    refused(&["run", "echo", "--root", "a=.", "--root", "a=/"], &["`a` is given twice"]);
+    refused(&["run", "echo", "--limit", "depth=1"], &["--limit", "`max_depth`"]);
+}
+
+#[test]
+fn a_broken_input_says_where() {
+    let echo = guest("echo");
+    refused(&["run", &echo, "--input", "{\"a\":"], &["reading --input", "line 1 column 5", "hint:"]);
+    refused(&["run", &echo, "--input", "@no/such.json"], &["opening the input file `no/such.json`", "hint:"]);
+    let desk = Desk::new();
+    desk.file("in.json", "{\n  \"a\": nope\n}");
+    desk.expect(2, &["run", &echo, "--input", "@in.json"]).says(&["`in.json`", "line 2"]);
+    assert!(!desk.path(".pleach").exists(), "nothing is opened for an input that is wrong");
+}
+
+#[test]
+fn an_input_over_the_limit_is_refused() {
+    let desk = Desk::new();
+    desk.file("in.json", &format!("\"{}\"", "x".repeat(1 << 20)));
+    desk.expect(2, &["run", &guest("echo"), "--input", "@in.json"]).says(&["`in.json`", "1048576", "hint:"]);
+}
+
+#[test]
+fn a_plugin_file_that_is_not_there_is_named() {
+    refused(&["run", "no/such.wasm"], &["reading the plugin `no/such.wasm`", "pleach plugin build"]);
+    refused(&["run", "echo", "--plugins", "no/such"], &["looking for plugins in `no/such`"]);
+    refused(&["run", "echo", "--plugins", "."], &["there is no `*/*.wasm`"]);
+}
+
+#[test]
+fn a_file_that_is_no_component_says_what_it_is() {
+    let desk = Desk::new();
+    desk.file("text.wasm", "hello");
+    desk.file("module.wasm", "\0asm\u{1}\0\0\0");
+    desk.expect(2, &["run", "text.wasm"]).says(&["text.wasm"]);
+    desk.expect(2, &["run", "module.wasm"]).says(&["module.wasm", "component"]);
+}
+
+#[test]
+fn an_unknown_agent_is_answered_with_those_there_are() {
+    let desk = Desk::new();
+    desk.expect(2, &["run", "nope"]).says(&[
+        "running `nope`",
+        "nothing is published here yet",
+        "pleach plugin publish",
+    ]);
+    desk.expect(0, &["plugin", "publish", &guest("echo")]);
+    desk.expect(2, &["run", "nope"]).says(&["published here: echo"]);
+    desk.expect(2, &["run", "echo@^99"]).says(&["running `echo@^99`"]);
+}
+
+#[test]
+fn looking_for_runs_leaves_no_store_behind() {
+    let desk = Desk::new();
+    for arguments in [&["runs"][..], &["tree", "01938f2e"], &["events", "01938f2e"], &["cancel", "01938f2e"]] {
+        desk.expect(2, arguments).says(&["sqlite:.pleach/pleach.db", "there is no such file", "--store"]);
+    }
+    assert!(!desk.path(".pleach").exists());
+    desk.expect(2, &["runs", "--store", "memory:"]).says(&["memory:"]);
+}
+
+#[test]
+fn a_store_of_an_unknown_kind_is_refused() {
+    let desk = Desk::new();
+    desk.expect(2, &["run", &guest("echo"), "--store", "mysql://x"]).says(&["mysql:", "sqlite:"]);
+}
+
+#[test]
+fn a_run_that_is_not_there_is_told_apart_from_what_is_no_run() {
+    let desk = Desk::new();
+    desk.expect(0, &["run", &guest("echo"), "--quiet"]);
+    desk.expect(2, &["tree", "lead"]).says(&["`lead` is not a run", "at least the first 8"]);
+    desk.expect(2, &["tree", "ffffffff"]).says(&["`ffffffff`", "there is none", "pleach runs"]);
+    desk.expect(2, &["tree", "01938f2e-7c00-7000-8000-000000000000"]).says(&["01938f2e-7c00-7000-8000-000000000000"]);
+}
+
+#[test]
+fn a_log_filter_that_is_none_is_named() {
+    let desk = Desk::new();
+    let output = desk.command(&["policy", "show"]).env("PLEACH_LOG", "a=b=c").output().expect("starting pleach");
+    let done = crate::program::Done::of(output);
+    assert_eq!(done.code, 2, "{}", done.told());
+    done.says(&["PLEACH_LOG"]);
+}

@@ -1,0 +1,323 @@
+//! The host: what an embedding program holds.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pleach_kernel::{
+    Limits, Policy, RootId, RunId, Scope, Spawn, SpawnRequest, Submit, Surface, Tenant, Timestamp, Tree,
+};
+use pleach_sandbox::{Inspection, Sandbox};
+use pleach_store::{PluginRow, Store, TreeFilter, TreeSummary};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+
+use crate::builder::HostBuilder;
+use crate::clock::Clock;
+use crate::driver::calls::over_stored_bytes;
+use crate::driver::{Driver, Shared};
+use crate::error::Error;
+use crate::mailbox::{Ask, Input, Mailbox};
+use crate::registry::{Plugin, Publish, Registry, check_name, check_version};
+use crate::run::{Message, Run};
+use crate::submission::Submission;
+
+/// Which runs to list.
+#[derive(Clone, Debug)]
+pub struct RunFilter {
+    /// Only those whose root has this status.
+    pub status: Option<String>,
+    pub limit: usize,
+}
+
+impl Default for RunFilter {
+    fn default() -> Self {
+        Self { status: None, limit: 100 }
+    }
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    live: Mutex<HashMap<RootId, Arc<Mailbox>>>,
+    /// Told each time a tree has left.
+    left: Notify,
+    ceilings: Limits,
+    closing: AtomicBool,
+}
+
+/// Runs trees for one tenant. Cheap to clone; all clones share everything.
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+    tenant: Tenant,
+}
+
+impl Host {
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    pub(crate) fn start(store: Arc<dyn Store>, sandbox: Sandbox, ceilings: Limits, grace: Duration) -> Self {
+        let shared = Shared {
+            store,
+            sandbox,
+            registry: Registry::default(),
+            dispatcher: Arc::default(),
+            clock: Clock::start(),
+            runtime: Handle::current(),
+            grace,
+        };
+        let inner = Arc::new(Inner {
+            shared: Arc::new(shared),
+            live: Mutex::default(),
+            left: Notify::new(),
+            ceilings,
+            closing: AtomicBool::new(false),
+        });
+        let weak = Arc::downgrade(&inner);
+        inner.shared.store.watch(Box::new(move |messages| {
+            let Some(inner) = weak.upgrade() else { return };
+            for (root, message) in messages {
+                inner.deliver(root, &message);
+            }
+        }));
+        Self { inner, tenant: Tenant::default_tenant() }
+    }
+
+    /// The same host, for another tenant.
+    pub fn for_tenant(&self, tenant: Tenant) -> Self {
+        Self { inner: self.inner.clone(), tenant }
+    }
+
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.shared.store
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.shared.clock.now()
+    }
+
+    /// The mailbox of a tree of this tenant that runs here.
+    pub(crate) fn live(&self, root: RootId) -> Option<Arc<Mailbox>> {
+        let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(&root).filter(|mailbox| mailbox.tenant == self.tenant).cloned()
+    }
+
+    pub(crate) fn no_such_run(&self, run: RunId) -> Error {
+        Error::NotFound {
+            what: "run",
+            name: run.to_string(),
+            hint: format!("list the runs of tenant {} in this store", self.tenant),
+        }
+    }
+
+    /// Looks at a component without publishing it.
+    pub fn inspect(&self, component: &[u8]) -> Result<Inspection, Error> {
+        Ok(self.inner.shared.sandbox.inspect(component)?)
+    }
+
+    /// Checks, compiles and publishes a component.
+    pub async fn publish(&self, component: Vec<u8>, publish: Publish) -> Result<Plugin, Error> {
+        let doing = "publishing a plugin";
+        let found = self.inspect(&component)?;
+        let (said_name, said_version, description) =
+            found.metadata.map_or((None, None, String::new()), |m| (Some(m.name), Some(m.version), m.description));
+        let said = |what: &str| Error::invalid(doing, format!("the component does not say its {what}; give one"));
+        let name = publish.name.or(said_name).ok_or_else(|| said("name"))?;
+        let version = publish.version.or(said_version).ok_or_else(|| said("version"))?;
+        check_name(&name)?;
+        check_version(&version)?;
+        let policy = self.policy().await?;
+        self.check_stored_bytes("publish", &policy, component.len() as u64).await?;
+        let bytes = component.clone();
+        self.inner.shared.sandbox.load(&found.digest, || async move { Ok(bytes) }).await?;
+        let row = PluginRow {
+            tenant: self.tenant.clone(),
+            name,
+            version,
+            digest: found.digest.to_string(),
+            role: found.role.as_str().to_owned(),
+            description,
+            size: component.len() as u64,
+            published_at: self.now(),
+            published: true,
+        };
+        if !self.store().put_plugin(row.clone(), component).await? {
+            self.store().set_published(&self.tenant, &row.name, &row.version, true).await?;
+        }
+        self.inner.shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
+        Ok(row.into())
+    }
+
+    /// Takes a version back: running runs keep it, new ones cannot have it.
+    pub async fn unpublish(&self, name: &str, version: &str) -> Result<(), Error> {
+        self.store().set_published(&self.tenant, name, version, false).await?;
+        self.inner.shared.registry.refresh(self.store().as_ref(), &self.tenant).await
+    }
+
+    /// Every version of every plugin of the tenant.
+    pub async fn plugins(&self) -> Result<Vec<Plugin>, Error> {
+        Ok(self.store().plugins(&self.tenant).await?.into_iter().map(Plugin::from).collect())
+    }
+
+    /// The tenant's policy; the built-in one, which allows no spawn, where none
+    /// was set.
+    pub async fn policy(&self) -> Result<Policy, Error> {
+        let Some((version, document)) = self.store().policy(&self.tenant).await? else {
+            return Ok(Policy::default());
+        };
+        let mut policy: Policy = serde_json::from_str(&document)
+            .map_err(|e| Error::invalid("reading the stored policy", format!("version {version}: {e}")))?;
+        policy.version = version;
+        Ok(policy)
+    }
+
+    /// Makes a policy the tenant's; the number of its version. New trees are
+    /// decided under it, running ones keep theirs.
+    pub async fn set_policy(&self, mut policy: Policy) -> Result<u64, Error> {
+        policy.version = 0;
+        let document = serde_json::to_string(&policy).map_err(|e| Error::invalid("writing a policy", e))?;
+        Ok(self.store().put_policy(&self.tenant, document).await?)
+    }
+
+    async fn check_stored_bytes(&self, action: &'static str, policy: &Policy, more: u64) -> Result<(), Error> {
+        let Some(limit) = policy.quotas.stored_bytes else { return Ok(()) };
+        let used = self.store().stored_bytes(&self.tenant).await?;
+        if used.saturating_add(more) <= limit {
+            return Ok(());
+        }
+        let mut denial = over_stored_bytes(action, limit, used);
+        denial.requested = Some(more);
+        denial.policy_version = policy.version;
+        Err(Error::Denied(Box::new(denial)))
+    }
+
+    /// Admits a root run. When this returns, the run is in the log.
+    pub async fn submit(&self, submission: Submission) -> Result<Run, Error> {
+        if self.inner.closing.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        let shared = &self.inner.shared;
+        let mut policy = match submission.policy {
+            Some(policy) => policy,
+            None => self.policy().await?,
+        };
+        policy.limits = policy.limits.tightest(&self.inner.ceilings);
+        check_policy(&policy)?;
+        self.check_stored_bytes("submit", &policy, 1).await?;
+        // While the store cannot keep up, new work waits here.
+        self.store().room().await;
+        shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
+        let resolution = shared.registry.resolve(&self.tenant, &submission.agent);
+        let request = SpawnRequest {
+            scopes: submission.grant,
+            timeout_ms: submission.timeout_ms,
+            retry: submission.retry,
+            budget: submission.budget,
+            ..SpawnRequest::new(submission.agent, submission.input)
+        };
+        let submit = Submit { limits: submission.limits.apply(&policy.limits), spawn: Spawn::new(request, resolution) };
+        let root = RootId(uuid::Uuid::now_v7().as_u128());
+        let tree = Tree::open(self.now(), root, self.tenant.clone(), Arc::new(policy), Surface::Api, submit)?;
+        self.drive(tree).await?;
+        Ok(Run::new(root.run(), self.clone()))
+    }
+
+    /// Gives a new tree a task of its own; returns once its opening is on disk.
+    async fn drive(&self, tree: Tree) -> Result<(), Error> {
+        let inner = self.inner.clone();
+        let root = tree.id();
+        let (mailbox, inbox) = Mailbox::new(root, self.tenant.clone(), inner.shared.runtime.clone());
+        inner.live.lock().unwrap_or_else(PoisonError::into_inner).insert(root, mailbox.clone());
+        let mut driver = Driver::new(inner.shared.clone(), tree, 0, mailbox, inbox);
+        let (reply, opened) = oneshot::channel();
+        driver.hold_until_open(reply);
+        self.inner.shared.runtime.spawn(async move {
+            driver.run().await;
+            inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
+            inner.left.notify_waiters();
+        });
+        opened.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    /// A run of the tenant, wherever it runs or ran.
+    pub async fn run(&self, id: RunId) -> Result<Run, Error> {
+        Run::new(id, self.clone()).exists().await
+    }
+
+    /// The tenant's trees, newest first.
+    pub async fn runs(&self, filter: RunFilter) -> Result<Vec<TreeSummary>, Error> {
+        let filter = TreeFilter { status: filter.status, limit: filter.limit, before: None };
+        Ok(self.store().trees(&self.tenant, filter).await?)
+    }
+
+    /// Takes no new runs, waits up to `patience` for those of every tenant to
+    /// end, cancels the rest with the reason `host_shutdown`, and lets go of the
+    /// store.
+    pub async fn shutdown(&self, patience: Duration) -> Result<(), Error> {
+        self.inner.closing.store(true, Ordering::Release);
+        if tokio::time::timeout(patience, self.all_left()).await.is_err() {
+            let live: Vec<Arc<Mailbox>> =
+                self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            for mailbox in live {
+                let mut cancel = pleach_kernel::Cancel::of(mailbox.root.run());
+                cancel.reason = "host_shutdown".into();
+                // What it found is in the log.
+                let _ = mailbox.ask(|reply| Ask::Cancel { cancel, reply }).await;
+            }
+            self.all_left().await;
+        }
+        self.inner.shared.sandbox.shutdown().await;
+        Ok(self.store().close().await?)
+    }
+
+    async fn all_left(&self) {
+        loop {
+            let left = self.inner.left.notified();
+            let mut left = std::pin::pin!(left);
+            // Listening begins before looking, so that no leave is missed.
+            left.as_mut().enable();
+            if self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Inner {
+    /// A message that another process left for a tree of this host.
+    fn deliver(&self, root: RootId, message: &[u8]) {
+        let mailbox = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(&root).cloned();
+        match (mailbox, serde_json::from_slice(message)) {
+            (Some(mailbox), Ok(Message::Cancel(cancel))) => {
+                // Whoever asked looks for the decision in the log.
+                let (reply, _) = oneshot::channel();
+                mailbox.send(Input::Ask(Ask::Cancel { cancel, reply }));
+            }
+            (None, _) => {}
+            (_, Err(error)) => tracing::warn!(%root, %error, "a message of another host could not be read"),
+        }
+    }
+}
+
+/// What serde could not check about a policy.
+fn check_policy(policy: &Policy) -> Result<(), Error> {
+    let lists = policy.orchestrators.values().map(|entry| &entry.targets).chain([&policy.targets]);
+    for target in lists.flatten() {
+        let name = target.strip_suffix('*').unwrap_or(target);
+        let bad = || Error::invalid("reading the policy", format!("`{target}` is no target: a plugin name, or the beginning of one and `*`"));
+        if name.is_empty() && target != "*" || name.contains('*') {
+            return Err(bad());
+        }
+        if !name.is_empty() && Scope::exact("spawn", name.trim_end_matches('-')).is_err() {
+            return Err(bad());
+        }
+    }
+    Ok(())
+}

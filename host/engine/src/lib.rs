@@ -1,0 +1,34 @@
+//! Makes it happen: the embedding API.
+//!
+//! A [`Host`] runs trees. Each tree is owned by one task (`driver/`), which asks
+//! the kernel what follows from what was asked and what has happened, puts the
+//! events in the store's queue, and starts and stops guests to match. What is
+//! decided is the kernel's, how events are kept is the store's, how guests run
+//! is the sandbox's.
+
+mod builder;
+mod clock;
+mod dispatch;
+mod driver;
+mod error;
+mod events;
+mod host;
+mod mailbox;
+mod meter;
+mod record;
+mod registry;
+mod run;
+mod submission;
+
+pub use pleach_kernel as kernel;
+pub use pleach_sandbox::{GuestLimits, Inspection};
+pub use pleach_store::TreeSummary;
+
+pub use builder::HostBuilder;
+pub use error::Error;
+pub use events::Events;
+pub use host::{Host, RunFilter};
+pub use record::EventRecord;
+pub use registry::{Plugin, Publish};
+pub use run::{Ended, Run};
+pub use submission::Submission;

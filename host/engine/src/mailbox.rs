@@ -1,0 +1,91 @@
+//! The mailbox of a tree: the one way to the task that owns it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pleach_kernel::{Cancel, Cancelled, Finish, Query, RootId, RunId, Tenant, TreeView};
+use pleach_sandbox::{Call, Kernel, Plugin, Sandbox};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Error;
+use crate::events::Feed;
+use crate::run::Ended;
+
+/// Everything that can happen to a tree from outside. The queue has no bound of
+/// its own: a guest has at most one call in flight and reports at a bounded
+/// rate, and whoever operates the host waits for each answer.
+pub(crate) enum Input {
+    Call { run: RunId, call: Call },
+    Finished(Finish),
+    Ask(Ask),
+    /// The store has answered for everything up to this seq.
+    Durable { seq: u64, result: Result<(), pleach_store::Error> },
+    /// There may be room for another guest.
+    Room,
+    /// Code for ready runs was loaded, or cannot be.
+    Loaded { digest: Arc<str>, result: Result<Arc<Plugin>, Error> },
+}
+
+/// What whoever operates the host asks.
+pub(crate) enum Ask {
+    Cancel { cancel: Cancel, reply: oneshot::Sender<Result<Cancelled, Error>> },
+    View { query: Query, reply: oneshot::Sender<Result<TreeView, Error>> },
+    /// Answered once the run has ended and that is on disk.
+    Wait { run: RunId, reply: oneshot::Sender<Result<Ended, Error>> },
+}
+
+/// What others hold of a tree that runs here.
+pub(crate) struct Mailbox {
+    pub root: RootId,
+    pub tenant: Tenant,
+    pub feed: Feed,
+    to_driver: mpsc::UnboundedSender<Input>,
+    runtime: Handle,
+    waits_for_live: AtomicBool,
+}
+
+impl Mailbox {
+    pub(crate) fn new(root: RootId, tenant: Tenant, runtime: Handle) -> (Arc<Self>, mpsc::UnboundedReceiver<Input>) {
+        let (to_driver, inbox) = mpsc::unbounded_channel();
+        let waits_for_live = AtomicBool::new(false);
+        (Arc::new(Self { root, tenant, feed: Feed::default(), to_driver, runtime, waits_for_live }), inbox)
+    }
+
+    /// To a tree that has ended, nothing more can happen: the input is dropped,
+    /// and with it the reply that it may carry.
+    pub(crate) fn send(&self, input: Input) {
+        let _ = self.to_driver.send(input);
+    }
+
+    /// Asks the driver; none where the tree has left this host meanwhile.
+    pub(crate) async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Ask(ask(reply)));
+        answer.await.ok()
+    }
+
+    /// Sends [`Input::Room`] once a guest of this host has stopped.
+    pub(crate) fn wait_for_live(self: &Arc<Self>, sandbox: &Sandbox) {
+        if self.waits_for_live.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (mailbox, sandbox) = (self.clone(), sandbox.clone());
+        self.runtime.spawn(async move {
+            // The permit is given back at once: this is about when, not who.
+            let _ = sandbox.acquire_live().await;
+            mailbox.waits_for_live.store(false, Ordering::Release);
+            mailbox.send(Input::Room);
+        });
+    }
+}
+
+impl Kernel for Mailbox {
+    fn call(&self, run: RunId, call: Call) {
+        self.send(Input::Call { run, call });
+    }
+
+    fn finished(&self, finish: Finish) {
+        self.send(Input::Finished(finish));
+    }
+}

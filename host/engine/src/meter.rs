@@ -1,0 +1,109 @@
+//! Meters: what running guests have used of an account and not yet settled.
+//!
+//! The kernel settles what a run has used when the run stops. Until then it is
+//! counted here, in one pool for each account and amount, shared by all runs
+//! that draw on it; so an amount is never overdrawn by more than one call in
+//! flight for each run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use pleach_kernel::{Budget, Dimension, RunId, Tree};
+use pleach_sandbox::{Exhausted, Meter};
+
+/// What is left of one amount, and what is being used of it.
+#[derive(Default)]
+struct Pool {
+    left: AtomicU64,
+    in_flight: AtomicU64,
+}
+
+impl Pool {
+    /// Takes `amount` unless nothing is left.
+    fn take(&self, amount: u64) -> Result<(), Exhausted> {
+        let before = self.in_flight.fetch_add(amount, Relaxed);
+        if before >= self.left.load(Relaxed) {
+            self.in_flight.fetch_sub(amount, Relaxed);
+            return Err(Exhausted);
+        }
+        Ok(())
+    }
+}
+
+/// What the runs of one tree draw on.
+#[derive(Default)]
+pub(crate) struct Pools(HashMap<(RunId, &'static str), (Dimension, Arc<Pool>)>);
+
+/// One run's share: where it takes from, and what it has taken.
+#[derive(Default)]
+pub(crate) struct RunMeter {
+    calls: Option<Arc<Pool>>,
+    calls_taken: AtomicU64,
+    cpu: Option<Arc<Pool>>,
+    cpu_taken: AtomicU64,
+}
+
+impl Meter for RunMeter {
+    fn host_call(&self) -> Result<(), Exhausted> {
+        take(&self.calls, &self.calls_taken, 1)
+    }
+
+    fn cpu(&self, micros: u64) -> Result<(), Exhausted> {
+        take(&self.cpu, &self.cpu_taken, micros)
+    }
+}
+
+fn take(pool: &Option<Arc<Pool>>, taken: &AtomicU64, amount: u64) -> Result<(), Exhausted> {
+    if let Some(pool) = pool {
+        pool.take(amount)?;
+        taken.fetch_add(amount, Relaxed);
+    }
+    Ok(())
+}
+
+impl Pools {
+    /// The meter of a run that starts; none where nothing limits it.
+    pub(crate) fn meter(&mut self, tree: &Tree, run: RunId) -> Option<Arc<RunMeter>> {
+        let mut pool = |dimension: Dimension| {
+            let (holder, left) = tree.budget_holder(run, dimension)?;
+            let (_, pool) = self.0.entry((holder, dimension.name())).or_insert_with(|| {
+                let pool = Pool { left: AtomicU64::new(left), in_flight: AtomicU64::new(0) };
+                (dimension, Arc::new(pool))
+            });
+            Some(pool.clone())
+        };
+        let (calls, cpu) = (pool(Dimension::HostCalls), pool(Dimension::CpuUs));
+        (calls.is_some() || cpu.is_some()).then(|| Arc::new(RunMeter { calls, cpu, ..RunMeter::default() }))
+    }
+
+    /// A run has stopped: what it took is the kernel's to count from now on.
+    pub(crate) fn settle(&self, meter: &RunMeter) {
+        for (pool, taken) in [(&meter.calls, &meter.calls_taken), (&meter.cpu, &meter.cpu_taken)] {
+            if let Some(pool) = pool {
+                pool.in_flight.fetch_sub(taken.load(Relaxed), Relaxed);
+            }
+        }
+    }
+
+    /// After a decision: what the kernel says is left.
+    pub(crate) fn refresh(&self, tree: &Tree) {
+        for ((holder, _), (dimension, pool)) in &self.0 {
+            if let Some((_, left)) = tree.budget_holder(*holder, *dimension) {
+                pool.left.store(left, Relaxed);
+            }
+        }
+    }
+
+    /// What is left for a run, less what is being used.
+    pub(crate) fn remaining(&self, tree: &Tree, run: RunId) -> Budget {
+        let settled = tree.remaining_budget(run);
+        let used = |dimension: Dimension| {
+            let holder = tree.budget_holder(run, dimension)?.0;
+            Some(self.0.get(&(holder, dimension.name()))?.1.in_flight.load(Relaxed))
+        };
+        Budget::from_limits(|dimension| {
+            Some(settled.limit(dimension)?.saturating_sub(used(dimension).unwrap_or(0)))
+        })
+    }
+}

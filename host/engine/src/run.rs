@@ -1,0 +1,277 @@
+//! A run, from outside: wait for it, watch it, look at its tree, cancel it.
+
+use std::sync::Arc;
+
+use pleach_kernel::{
+    Caller, Cancel, Cancelled, Event, Finish, Outcome, Payload, Query, RunError, RunId, RunStatus, Surface, Timestamp,
+    Tree, TreeView, Usage,
+};
+use pleach_store::{Append, Owner, TreeSummary};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::events::Events;
+use crate::host::Host;
+use crate::mailbox::{Ask, Mailbox};
+
+/// Events read from the store at once, to fold them.
+const FOLD_PAGE: usize = 4_096;
+
+/// How a run ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ended {
+    pub run_id: RunId,
+    pub status: RunStatus,
+    /// Where it completed.
+    pub output: Option<Payload>,
+    /// Where it did not.
+    pub error: Option<RunError>,
+    /// What this run itself has spent.
+    pub usage: Usage,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Ended {
+    pub(crate) fn of(run: &pleach_kernel::Run) -> Self {
+        Self {
+            run_id: run.id,
+            status: run.status,
+            output: run.output().cloned(),
+            error: run.error(),
+            usage: run.usage,
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+        }
+    }
+}
+
+/// What one host leaves for the host that owns a tree.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Message {
+    Cancel(Cancel),
+}
+
+/// A run of this host, of another process with the same store, or of the past.
+#[derive(Clone)]
+pub struct Run {
+    id: RunId,
+    host: Host,
+}
+
+impl Run {
+    pub(crate) fn new(id: RunId, host: Host) -> Self {
+        Self { id, host }
+    }
+
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        self.host.live(self.id.root)
+    }
+
+    /// Waits until the run has ended and that is in the log.
+    pub async fn wait(&self) -> Result<Ended, Error> {
+        if let Some(mailbox) = self.mailbox() {
+            let run = self.id;
+            if let Some(ended) = mailbox.ask(|reply| Ask::Wait { run, reply }).await {
+                return ended;
+            }
+        }
+        let store = self.host.store();
+        loop {
+            let changed = store.changed();
+            let gone_from_here = self.mailbox().is_none();
+            let tree = self.fold().await?;
+            let run = tree.run(self.id).ok_or_else(|| self.host.no_such_run(self.id))?;
+            if run.status.is_terminal() {
+                return Ok(Ended::of(run));
+            }
+            let abandoned = match store.owner(self.id.root).await? {
+                Owner::Dead | Owner::Unknown => true,
+                Owner::Mine => gone_from_here,
+                Owner::Live => false,
+            };
+            if abandoned {
+                let why = format!("run {} stopped with the host that ran it; `cancel` ends it for good", self.id);
+                return Err(Error::invalid("waiting for a run", why));
+            }
+            changed.await;
+        }
+    }
+
+    /// The events of the run's tree from `from_seq` on, and on until it ends.
+    pub fn events(&self, from_seq: u64) -> Events {
+        match self.mailbox() {
+            Some(mailbox) => Events::live(self.host.store().clone(), mailbox, from_seq),
+            None => {
+                let store = self.host.store().clone();
+                Events::stored(store, self.id.root, self.host.tenant().clone(), from_seq)
+            }
+        }
+    }
+
+    /// The run's tree, or what `query` asks of it; from this run down where it
+    /// names none.
+    pub async fn tree(&self, query: Query) -> Result<TreeView, Error> {
+        let query = Query { run_id: query.run_id.or(Some(self.id)), ..query };
+        if let Some(mailbox) = self.mailbox() {
+            if let Some(view) = mailbox.ask(|reply| Ask::View { query, reply }).await {
+                return view;
+            }
+        }
+        let tree = self.fold().await?;
+        tree.view(&query).map_err(|denial| Error::Denied(Box::new(denial)))
+    }
+
+    /// Cancels the run and everything it caused, wherever it runs, and waits
+    /// until that is decided and in the log.
+    pub async fn cancel(&self, reason: &str) -> Result<Cancelled, Error> {
+        let cancel = Cancel { run_id: self.id, include_root: true, reason: reason.into() };
+        if let Some(mailbox) = self.mailbox() {
+            let ask = cancel.clone();
+            if let Some(answer) = mailbox.ask(|reply| Ask::Cancel { cancel: ask, reply }).await {
+                return answer;
+            }
+        }
+        match self.host.store().owner(self.id.root).await? {
+            Owner::Unknown => Err(self.host.no_such_run(self.id)),
+            Owner::Live => self.cancel_elsewhere(cancel).await,
+            Owner::Mine => self.cancel_here(cancel).await,
+            Owner::Dead => {
+                self.host.store().adopt(self.id.root).await?;
+                self.cancel_here(cancel).await
+            }
+        }
+    }
+
+    /// Leaves word for the host that owns the tree, and waits for its decision.
+    async fn cancel_elsewhere(&self, cancel: Cancel) -> Result<Cancelled, Error> {
+        let store = self.host.store();
+        let before = self.fold().await?;
+        if before.run(self.id).is_none_or(|run| run.status.is_terminal()) {
+            return self.cancel_in(before, &cancel).map(|(_, answer)| answer);
+        }
+        let message = serde_json::to_vec(&Message::Cancel(cancel.clone())).unwrap_or_default();
+        let mut events = self.events(before.seq() + 1);
+        store.post(self.id.root, message).await?;
+        while let Some(event) = events.next().await {
+            let event = event?;
+            if event.event != "orchestration.cancellation_propagation" {
+                continue;
+            }
+            #[derive(Deserialize)]
+            struct Marked {
+                cancelled_run_ids: Vec<RunId>,
+                reason: Arc<str>,
+            }
+            let unreadable = |e| Error::invalid("reading what was cancelled", e);
+            let marked: Marked = serde_json::from_str(event.data.as_str()).map_err(unreadable)?;
+            if marked.cancelled_run_ids.contains(&self.id) {
+                return Ok(Cancelled {
+                    run_id: self.id,
+                    cancelled_count: marked.cancelled_run_ids.len() as u32,
+                    scanned_count: marked.cancelled_run_ids.len() as u32,
+                    cancelled_run_ids: marked.cancelled_run_ids,
+                    include_root: true,
+                    reason: marked.reason,
+                });
+            }
+        }
+        // The tree has ended by itself meanwhile.
+        self.cancel_in(self.fold().await?, &cancel).map(|(_, answer)| answer)
+    }
+
+    /// Cancels in a tree of a host that is gone: nobody runs any more, so that
+    /// every run of it can be settled at once.
+    async fn cancel_here(&self, cancel: Cancel) -> Result<Cancelled, Error> {
+        let tree = self.fold().await?;
+        let expected_seq = tree.seq();
+        let (mut tree, answer) = self.cancel_in(tree, &cancel)?;
+        let events = tree.take_events();
+        if events.is_empty() {
+            return Ok(answer);
+        }
+        let root = tree.root();
+        let append = Append {
+            root: tree.id(),
+            tenant: tree.tenant().clone(),
+            expected_seq,
+            events: events.iter().map(|event| serde_json::to_vec(event).unwrap_or_default()).collect(),
+            summary: TreeSummary {
+                root: tree.id(),
+                tenant: tree.tenant().clone(),
+                plugin: format!("{}@{}", root.spec.plugin.name, root.spec.plugin.version),
+                status: root.status.as_str().to_owned(),
+                created_at: root.created_at,
+                finished_at: root.finished_at.filter(|_| tree.is_ended()),
+                run_count: tree.runs().len() as u32,
+                last_seq: tree.seq(),
+                policy_version: tree.policy().version,
+            },
+        };
+        let (done, written) = tokio::sync::oneshot::channel();
+        self.host.store().append(append, Box::new(move |result| drop(done.send(result))));
+        written.await.unwrap_or(Err(pleach_store::Error::Closed))?;
+        Ok(answer)
+    }
+
+    fn cancel_in(&self, mut tree: Tree, cancel: &Cancel) -> Result<(Tree, Cancelled), Error> {
+        let now = self.host.now();
+        let answer = tree.cancel_subtree(now, Caller::Operator, Surface::Api, cancel)?;
+        let gone: Vec<(RunId, u32)> =
+            tree.runs().iter().filter(|run| tree.guest_active(run.id)).map(|run| (run.id, run.attempt)).collect();
+        for (run_id, attempt) in gone {
+            tree.finish(now, Finish { run_id, attempt, outcome: Outcome::Stopped, usage: Usage::default() });
+        }
+        Ok((tree, answer))
+    }
+
+    /// The tree as its log on disk says.
+    async fn fold(&self) -> Result<Tree, Error> {
+        let (root, store) = (self.id.root, self.host.store());
+        let mut events: Vec<Event> = Vec::new();
+        loop {
+            let from = events.len() as u64 + 1;
+            let page = store.events(root, from, FOLD_PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for stored in page {
+                let event = serde_json::from_slice(&stored.body).map_err(|e| pleach_kernel::FoldError {
+                    root,
+                    seq: stored.seq,
+                    why: e.to_string(),
+                })?;
+                events.push(event);
+            }
+        }
+        if events.is_empty() {
+            return Err(self.host.no_such_run(self.id));
+        }
+        let tree = Tree::fold(root, events)?;
+        match tree.tenant() == self.host.tenant() && tree.run(self.id).is_some() {
+            true => Ok(tree),
+            false => Err(self.host.no_such_run(self.id)),
+        }
+    }
+
+    /// Refuses a run that is not there, or not this tenant's.
+    pub(crate) async fn exists(self) -> Result<Self, Error> {
+        match self.mailbox() {
+            Some(mailbox) if self.id.index == 0 && mailbox.tenant == *self.host.tenant() => Ok(self),
+            _ => {
+                let summary = self.host.store().tree(self.id.root).await?;
+                let mine = summary.is_some_and(|tree| {
+                    tree.tenant == *self.host.tenant() && self.id.index < tree.run_count
+                });
+                if mine { Ok(self) } else { Err(self.host.no_such_run(self.id)) }
+            }
+        }
+    }
+}

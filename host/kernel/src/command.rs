@@ -1,0 +1,383 @@
+//! What the kernel can be asked: requests as they come from a guest, a graph or
+//! a client, and the answers.
+//!
+//! The requests are wire types too: they are written into the log with the
+//! decision on them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::budget::{Budget, Usage};
+use crate::fact::RunError;
+use crate::id::{GroupId, RunId};
+use crate::lineage::{Lineage, PluginRef};
+use crate::payload::Payload;
+use crate::policy::Limits;
+use crate::scope::Grant;
+
+/// The way in that a request took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Surface {
+    Graph,
+    Guest,
+    Api,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A run, bound by its grant and its place in the tree.
+    Run(RunId),
+    /// Whoever operates the host or owns the tree: bound by neither.
+    Operator,
+}
+
+/// What happens to a child that is live when its parent ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParentClose {
+    #[default]
+    Cancel,
+    Wait,
+    Abandon,
+}
+
+/// Which ready run goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    High,
+    #[default]
+    Medium,
+    Low,
+}
+
+/// How the wait between tries grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    #[default]
+    Fixed,
+    Exponential,
+}
+
+/// How often, and after which wait, a failed run is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// All tries together; at least 1.
+    pub max_attempts: u32,
+    #[serde(default)]
+    pub backoff: Backoff,
+    #[serde(default)]
+    pub initial_ms: u64,
+    /// The longest wait between two tries; `initial_ms` where it is left out
+    /// and the backoff is fixed, without a bound where it is exponential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ms: Option<u64>,
+    /// The part of the wait that is left to chance, from 0 to 1.
+    #[serde(default)]
+    pub jitter: f64,
+}
+
+/// A run to spawn, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpawnRequest {
+    /// `name` or `name@requirement`.
+    pub target: Arc<str>,
+    pub input: Payload,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawn_key: Option<Arc<str>>,
+    #[serde(default)]
+    pub scopes: Grant,
+    /// Counted from the first start, over all tries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    #[serde(default, skip_serializing_if = "Budget::is_empty")]
+    pub budget: Budget,
+    #[serde(default)]
+    pub parent_close: ParentClose,
+    #[serde(default)]
+    pub priority: Priority,
+}
+
+impl SpawnRequest {
+    /// A request with nothing but a target and its input.
+    pub fn new(target: impl Into<Arc<str>>, input: Payload) -> Self {
+        Self {
+            target: target.into(),
+            input,
+            spawn_key: None,
+            scopes: Grant::default(),
+            timeout_ms: None,
+            retry: None,
+            budget: Budget::default(),
+            parent_close: ParentClose::default(),
+            priority: Priority::default(),
+        }
+    }
+}
+
+/// The SHA-256 of a request's canonical form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Serialize for Fingerprint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(64);
+        for byte in self.0 {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bad = || serde::de::Error::custom("a fingerprint is 64 hexadecimal digits");
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(bad());
+        }
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| bad())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// What looking for a target in the tenant's registry has found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution {
+    Found(Arc<PluginRef>),
+    /// What there is instead, for the message.
+    NotFound {
+        hint: String,
+    },
+    NotPublished,
+}
+
+/// A request that is ready to be decided: its target looked up and its
+/// fingerprint taken, both of which are done before, and beside, the decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spawn {
+    pub request: SpawnRequest,
+    pub resolution: Resolution,
+    pub fingerprint: Fingerprint,
+    /// The node of a graph that asks, if one does.
+    pub node_id: Option<Arc<str>>,
+}
+
+impl Spawn {
+    pub fn new(request: SpawnRequest, resolution: Resolution) -> Self {
+        let fingerprint = fingerprint(&request);
+        Self {
+            request,
+            resolution,
+            fingerprint,
+            node_id: None,
+        }
+    }
+}
+
+/// SHA-256 over the RFC 8785 form of what makes two requests the same.
+fn fingerprint(request: &SpawnRequest) -> Fingerprint {
+    #[derive(Serialize)]
+    struct Canonical<'a> {
+        target: &'a str,
+        input: &'a Payload,
+        scopes: &'a Grant,
+        timeout_ms: Option<u64>,
+        retry: &'a Option<Retry>,
+        budget: &'a Budget,
+        parent_close: ParentClose,
+    }
+    let canonical = Canonical {
+        target: &request.target,
+        input: &request.input,
+        scopes: &request.scopes,
+        timeout_ms: request.timeout_ms,
+        retry: &request.retry,
+        budget: &request.budget,
+        parent_close: request.parent_close,
+    };
+    // Text that is nested too deeply to be taken apart is taken as it stands:
+    // then only the same spelling is the same request.
+    let plain = serde_json::to_vec(&canonical).unwrap_or_default();
+    let text = serde_json::from_slice::<serde_json::Value>(&plain)
+        .ok()
+        .and_then(|value| {
+            let mut text = serde_json_canonicalizer::to_vec(&value).ok()?;
+            large_integers(&value, &mut text);
+            Some(text)
+        });
+    let text = text.unwrap_or(plain);
+    Fingerprint(Sha256::digest(&text).into())
+}
+
+/// Adds the integers that a double cannot hold. RFC 8785 only knows doubles, so
+/// that two identifiers of 64 bits may look the same to it, and one request
+/// would be answered with another's run.
+fn large_integers(value: &serde_json::Value, text: &mut Vec<u8>) {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Number(number) => {
+            let lossy = number.as_u64().is_some_and(|n| n as f64 as u128 != u128::from(n))
+                || number.as_i64().is_some_and(|n| n as f64 as i128 != i128::from(n));
+            if lossy {
+                text.extend_from_slice(format!("\n{number}").as_bytes());
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| large_integers(item, text)),
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| *key);
+            fields.into_iter().for_each(|(_, field)| large_integers(field, text));
+        }
+    }
+}
+
+/// When a group is decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinMode {
+    #[default]
+    BestEffort,
+    /// Another word for `best_effort`, accepted with a warning.
+    All,
+    FailFast,
+    Quorum,
+    FirstSuccess,
+}
+
+/// How a group is joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinPolicy {
+    #[serde(default)]
+    pub mode: JoinMode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// Counted from the spawn; none: the limit `join_timeout_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// Runs to spawn together, ready to be decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpawnGroup {
+    pub members: Vec<Spawn>,
+    pub key_prefix: Option<Arc<str>>,
+    pub join: JoinPolicy,
+    pub node_id: Option<Arc<str>>,
+}
+
+/// The most members of one group.
+pub const MAX_GROUP: usize = 100_000;
+
+/// What a root run is admitted with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submit {
+    pub spawn: Spawn,
+    /// Limits that whoever submits wants tighter than policy.
+    pub limits: Limits,
+}
+
+/// The limits that a spawn was admitted under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicySnapshot {
+    pub policy_version: u64,
+    #[serde(flatten)]
+    pub limits: Limits,
+}
+
+/// A run that was spawned, or found again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Spawned {
+    pub run_id: RunId,
+    pub idempotent: bool,
+    pub lineage: Lineage,
+    pub effective_scopes: Grant,
+    pub policy_snapshot: PolicySnapshot,
+}
+
+/// A group that was spawned, or found again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpawnedGroup {
+    pub group_id: GroupId,
+    pub idempotent: bool,
+    pub members: Vec<Spawned>,
+    pub warnings: Vec<String>,
+}
+
+/// A subtree to cancel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    pub run_id: RunId,
+    #[serde(default = "yes")]
+    pub include_root: bool,
+    #[serde(default = "cancelled_by_orchestration")]
+    pub reason: Arc<str>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn cancelled_by_orchestration() -> Arc<str> {
+    Cancel::REASON.into()
+}
+
+impl Cancel {
+    /// The reason of whoever gives none.
+    pub const REASON: &str = "cancelled_by_orchestration";
+
+    pub fn of(run_id: RunId) -> Self {
+        Self {
+            run_id,
+            include_root: true,
+            reason: Self::REASON.into(),
+        }
+    }
+}
+
+/// What a cancel found to cancel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cancelled {
+    pub run_id: RunId,
+    pub cancelled_count: u32,
+    pub cancelled_run_ids: Vec<RunId>,
+    pub scanned_count: u32,
+    pub include_root: bool,
+    pub reason: Arc<str>,
+}
+
+/// How one try of a guest ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Completed(Payload),
+    Failed(RunError),
+    /// It was stopped because the kernel said so; there is no result.
+    Stopped,
+}
+
+/// A guest that has stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    pub run_id: RunId,
+    pub attempt: u32,
+    pub outcome: Outcome,
+    /// Without `wall_ms`, which the kernel counts itself.
+    pub usage: Usage,
+}

@@ -1,0 +1,279 @@
+//! Identifiers and instants.
+//!
+//! A run's identifier holds its root's, so that any run leads to its tree's log
+//! without an index. Identifiers are made by counting, never by chance: only the
+//! root's 128 bits come from outside.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An instant in milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// This instant and `ms` milliseconds; the end of time where that overflows.
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this instant; 0 where the clock went back.
+    pub fn since_ms(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A tree, named by its root run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RootId(pub u128);
+
+/// A run: its tree and its place in the order of spawning; the root is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId {
+    pub root: RootId,
+    pub index: u32,
+}
+
+/// A group: its tree and its place in the order of spawning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId {
+    pub root: RootId,
+    pub index: u32,
+}
+
+impl RootId {
+    /// The root run itself.
+    pub fn run(self) -> RunId {
+        RunId { root: self, index: 0 }
+    }
+
+    /// The trace that the whole tree belongs to (W3C trace context).
+    pub fn trace_id(self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
+
+/// A number that depends on the tree and `salt` alone (splitmix64).
+pub(crate) fn seed(root: RootId, salt: u64) -> u64 {
+    let mut z = (root.0 as u64) ^ ((root.0 >> 64) as u64).rotate_left(32) ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The 36 characters of a UUID, which is how a root is written.
+const ROOT_LEN: usize = 36;
+
+impl fmt::Display for RootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; ROOT_LEN];
+        let mut digit = 0;
+        for (at, slot) in text.iter_mut().enumerate() {
+            if !matches!(at, 8 | 13 | 18 | 23) {
+                *slot = HEX[(self.0 >> (124 - 4 * digit)) as usize & 15];
+                digit += 1;
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            0 => self.root.fmt(f),
+            index => write!(f, "{}.{index}", self.root),
+        }
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.g{}", self.root, self.index)
+    }
+}
+
+/// Text that is no identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct ParseIdError {
+    text: String,
+    expected: &'static str,
+}
+
+impl FromStr for RootId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let bad = || ParseIdError {
+            text: text.chars().take(64).collect(),
+            expected: "a root run id, such as 01938f2e-7c00-7000-8000-000000000000",
+        };
+        if text.len() != ROOT_LEN {
+            return Err(bad());
+        }
+        let mut value = 0u128;
+        for (at, byte) in text.bytes().enumerate() {
+            let digit = match (at, byte) {
+                (8 | 13 | 18 | 23, b'-') => continue,
+                (8 | 13 | 18 | 23, _) => return Err(bad()),
+                (_, b'0'..=b'9') => byte - b'0',
+                (_, b'a'..=b'f') => byte - b'a' + 10,
+                _ => return Err(bad()),
+            };
+            value = value << 4 | u128::from(digit);
+        }
+        Ok(Self(value))
+    }
+}
+
+/// A number as it is written, so that one id has one spelling.
+fn parse_index(text: &str) -> Option<u32> {
+    let value: u32 = text.parse().ok()?;
+    (value > 0 || text == "0").then_some(())?;
+    (!text.starts_with('+') && (text == "0" || !text.starts_with('0'))).then_some(value)
+}
+
+impl FromStr for RunId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let bad = || ParseIdError {
+            text: text.chars().take(64).collect(),
+            expected: "a run id, such as 01938f2e-7c00-7000-8000-000000000000.3",
+        };
+        match text.split_once('.') {
+            None => text.parse().map(RootId::run).map_err(|_| bad()),
+            Some((root, index)) => {
+                let root = root.parse().map_err(|_| bad())?;
+                let index = parse_index(index).filter(|index| *index > 0).ok_or_else(bad)?;
+                Ok(Self { root, index })
+            }
+        }
+    }
+}
+
+impl FromStr for GroupId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let parsed = text.split_once(".g").and_then(|(root, index)| {
+            Some(Self {
+                root: root.parse().ok()?,
+                index: parse_index(index)?,
+            })
+        });
+        parsed.ok_or_else(|| ParseIdError {
+            text: text.chars().take(64).collect(),
+            expected: "a group id, such as 01938f2e-7c00-7000-8000-000000000000.g0",
+        })
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($id:ty),*) => {$(
+        impl Serialize for $id {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+serde_as_text!(RootId, RunId, GroupId);
+
+/// A tenant's name: 1 to 64 of `a`–`z`, `0`–`9`, `-` and `_`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Tenant(Arc<str>);
+
+impl Tenant {
+    /// The tenant of whoever names none.
+    pub fn default_tenant() -> Self {
+        Self("default".into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Tenant {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        if (1..=64).contains(&text.len()) && text.bytes().all(legal) {
+            return Ok(Self(text.into()));
+        }
+        Err(ParseIdError {
+            text: text.chars().take(64).collect(),
+            expected: "a tenant: 1 to 64 of a-z, 0-9, `-` and `_`",
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Tenant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_has_one_spelling() {
+        let root = RootId(0x01938f2e_7c00_7000_8000_0000000000ab);
+        let text = "01938f2e-7c00-7000-8000-0000000000ab";
+        assert_eq!(root.to_string(), text);
+        assert_eq!(text.parse::<RunId>().unwrap(), root.run());
+        let third = RunId { root, index: 3 };
+        assert_eq!(third.to_string().parse::<RunId>().unwrap(), third);
+        let group = GroupId { root, index: 0 };
+        assert_eq!(group.to_string().parse::<GroupId>().unwrap(), group);
+        for bad in [".0", ".03", ".+3", ".", ".x", ".99999999999", ".g1", "x", " "] {
+            assert!(format!("{text}{bad}").parse::<RunId>().is_err(), "{bad}");
+        }
+        assert!(text.to_uppercase().parse::<RunId>().is_err());
+        for bad in [".g", ".g01", ".g+1", ".1"] {
+            assert!(format!("{text}{bad}").parse::<GroupId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn seeds_differ_between_runs_and_not_between_replays() {
+        let root = RootId(7);
+        assert_eq!(seed(root, 1), seed(root, 1));
+        assert_ne!(seed(root, 1), seed(root, 2));
+        assert_ne!(seed(RootId(8), 1), seed(root, 1));
+    }
+
+    #[test]
+    fn a_tenant_is_a_plain_name() {
+        assert!("acme-1_x".parse::<Tenant>().is_ok());
+        for bad in ["", "Acme", "a/b", "a b", &"x".repeat(65)] {
+            assert!(bad.parse::<Tenant>().is_err(), "{bad}");
+        }
+    }
+}

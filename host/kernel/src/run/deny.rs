@@ -1,0 +1,82 @@
+//! Deny: refuse a request, and write down that it was.
+
+use std::sync::Arc;
+
+use crate::command::{Caller, Surface};
+use crate::denial::{Code, Denial};
+use crate::event::Fact;
+use crate::fact::Progress;
+use crate::id::{RunId, Timestamp};
+use crate::tree::{RunIx, Tree};
+
+impl Tree {
+    /// Writes a refusal into the log, and hands it back with who asked and under
+    /// which policy filled in.
+    pub(crate) fn deny(
+        &mut self,
+        now: Timestamp,
+        caller: Caller,
+        surface: Surface,
+        node_id: Option<Arc<str>>,
+        mut denial: Denial,
+    ) -> Denial {
+        denial.policy_version = self.policy.version;
+        let ix = match caller {
+            Caller::Run(id) => {
+                denial.caller_run_id = Some(id);
+                if self.run(id).is_some() { id.index as RunIx } else { 0 }
+            }
+            Caller::Operator => 0,
+        };
+        self.emit_from(now, ix, node_id, surface, Fact::PolicyDeny(Box::new(denial.clone())));
+        denial
+    }
+
+    /// Writes down a refusal that a capability made outside the kernel.
+    pub fn record_denial(&mut self, now: Timestamp, run: RunId, denial: Denial) {
+        if self.run(run).is_some() {
+            self.deny(now, Caller::Run(run), Surface::Guest, None, denial);
+        }
+    }
+
+    /// Writes down what a live guest reported.
+    pub fn record_progress(&mut self, now: Timestamp, run: RunId, progress: Progress) {
+        let Some(surface) = self
+            .run(run)
+            .filter(|run| run.guest_active && run.fate.is_none())
+            .map(|run| run.surface)
+        else {
+            return;
+        };
+        self.emit(now, run.index as RunIx, surface, Fact::Progress(progress));
+    }
+
+    /// The place of a live caller of this tree, which is the second check of
+    /// every call.
+    pub(crate) fn live_caller(&self, action: &'static str, caller: RunId) -> Result<RunIx, Denial> {
+        let run = self.run(caller).ok_or_else(|| {
+            Denial::new(
+                Code::RunNotFound,
+                action,
+                format!("run {caller} is not in tree {}", self.id),
+            )
+        })?;
+        if run.is_closed() {
+            return Err(Denial::new(
+                Code::CallerCancelled,
+                action,
+                format!("run {caller} has ended or is being ended, and starts nothing new"),
+            ));
+        }
+        Ok(caller.index as RunIx)
+    }
+
+    /// Whether the way in is open to the tenant, which is the first check.
+    pub(crate) fn open_surface(&self, action: &'static str, surface: Surface) -> Result<(), Denial> {
+        if self.policy.surfaces.enabled(surface) {
+            return Ok(());
+        }
+        let message = format!("policy closes the surface {surface:?} to tenant {}", self.tenant);
+        Err(Denial::new(Code::FeatureDisabled, action, message))
+    }
+}

@@ -1,0 +1,366 @@
+//! Replan: look at failed children, and say whether another try may mend them.
+//!
+//! Without a replanner the answer is an evaluation, and what to do is the
+//! caller's. With one, the replanner runs as a child like any other; how its
+//! answer is carried out is in `plan.rs`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::admission::{Batch, RESERVED_KEYS};
+use crate::command::{Caller, Resolution, Spawn, SpawnRequest, Surface};
+use crate::denial::{Code, Denial};
+use crate::event::Fact;
+use crate::fact::{AppliedPlan, ReplanDecision, RunError, RunStatus, SuggestedAction};
+use crate::id::{RunId, Timestamp};
+use crate::lineage::Role;
+use crate::payload::Payload;
+use crate::tree::{RunIx, Tree};
+
+pub(super) const ACTION: &str = "evaluate_and_replan";
+
+/// What was answered to one run's children so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ReplanState {
+    used: u32,
+    stalls: u32,
+    /// Failed and completed children at the last answer `replan`.
+    last: Option<(usize, u32)>,
+}
+
+impl ReplanState {
+    /// Answers `replan` so far.
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+}
+
+/// A question about failed children.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluate {
+    /// Whose children; the caller's own where it is none.
+    pub run_id: Option<RunId>,
+    /// The replanner to ask, looked up.
+    pub replanner: Option<(Arc<str>, Resolution)>,
+    /// Settings for it.
+    pub config: Option<Payload>,
+}
+
+/// Children by how they stand. Replanners are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChildCounts {
+    pub total: u32,
+    pub completed: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+    pub running: u32,
+}
+
+/// A child that failed or timed out by itself and was not replaced since.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedChild {
+    pub run_id: RunId,
+    pub target: Arc<str>,
+    pub spawn_key: Option<Arc<str>>,
+    pub status: RunStatus,
+    pub error: Option<RunError>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    pub needs_replan: bool,
+    pub suggested_action: SuggestedAction,
+    pub failed_children: Vec<FailedChild>,
+    pub counts: ChildCounts,
+    pub replans_used: u32,
+    pub max_replans: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<AppliedPlan>,
+}
+
+/// An evaluation, or the replanner that has to end before there is one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replanning {
+    Answered(Box<Evaluation>),
+    /// Give what this run answers to [`Tree::apply_plan`].
+    Asked {
+        planner: RunId,
+        of: RunId,
+    },
+}
+
+/// One failed child, as a replanner is shown it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplanChild {
+    pub run_id: RunId,
+    pub target: Arc<str>,
+    pub spawn_key: Option<Arc<str>>,
+    pub status: RunStatus,
+    pub attempt: u32,
+    pub input: Payload,
+    pub error: Option<RunError>,
+}
+
+/// What a replanner is run with.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplanRequest {
+    pub failed: Vec<ReplanChild>,
+    pub completed_count: u32,
+    pub replans_used: u32,
+    pub max_replans: u32,
+    pub config: Option<Payload>,
+}
+
+/// How children stand, before anything is answered.
+pub(super) struct Standing {
+    counts: ChildCounts,
+    failed: Vec<RunIx>,
+    /// Why nothing more is planned although something failed.
+    blocked: Option<&'static str>,
+}
+
+impl Standing {
+    pub(super) fn needs_replan(&self) -> bool {
+        !self.failed.is_empty() && self.blocked.is_none()
+    }
+}
+
+impl Tree {
+    /// Answers what to do about failed children, or asks a replanner.
+    pub fn evaluate(
+        &mut self,
+        now: Timestamp,
+        caller: RunId,
+        surface: Surface,
+        ask: Evaluate,
+    ) -> Result<Replanning, Box<Denial>> {
+        match self.decide_evaluate(now, caller, surface, ask) {
+            Ok(answer) => Ok(answer),
+            Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, None, denial))),
+        }
+    }
+
+    fn decide_evaluate(
+        &mut self,
+        now: Timestamp,
+        caller: RunId,
+        surface: Surface,
+        ask: Evaluate,
+    ) -> Result<Replanning, Denial> {
+        self.open_surface(ACTION, surface)?;
+        let caller_ix = self.live_caller(ACTION, caller)?;
+        let of = self.evaluated(caller_ix, ask.run_id)?;
+        let standing = self.standing(of);
+        let Some((target, resolution)) = ask.replanner.filter(|_| standing.needs_replan()) else {
+            return Ok(Replanning::Answered(Box::new(
+                self.answer(now, of, surface, standing, None),
+            )));
+        };
+        if let Resolution::Found(plugin) = &resolution
+            && plugin.role != Role::Replanner
+        {
+            let message = format!("{target} is of role {} and not a replanner", plugin.role.as_str());
+            return Err(Denial::new(Code::InvalidRequest, ACTION, message).of_target(&target));
+        }
+        let planner = self.ask_replanner(now, caller_ix, of, surface, target, resolution, &ask.config, &standing)?;
+        Ok(Replanning::Asked {
+            planner: self.run_id(planner),
+            of: self.run_id(of),
+        })
+    }
+
+    /// The run whose children are looked at: the caller, or one below it.
+    pub(super) fn evaluated(&self, caller: RunIx, wanted: Option<RunId>) -> Result<RunIx, Denial> {
+        let Some(wanted) = wanted else { return Ok(caller) };
+        if self.run(wanted).is_none() {
+            let message = format!("run {wanted} is not in tree {}", self.id);
+            return Err(Denial::new(Code::RunNotFound, ACTION, message));
+        }
+        let ix = wanted.index as RunIx;
+        if !self.is_below(ix, caller) {
+            let message = format!("run {wanted} is not the caller and not below it");
+            return Err(Denial::new(Code::NotInLineage, ACTION, message));
+        }
+        Ok(ix)
+    }
+
+    pub(super) fn standing(&self, of: RunIx) -> Standing {
+        let mut counts = ChildCounts::default();
+        let mut failed = Vec::new();
+        for ix in self.runs[of].children.iter().copied() {
+            let child = &self.runs[ix];
+            if child.spec.plugin.role == Role::Replanner {
+                continue;
+            }
+            counts.total += 1;
+            match child.status {
+                RunStatus::Completed => counts.completed += 1,
+                RunStatus::Cancelled => counts.cancelled += 1,
+                RunStatus::Queued | RunStatus::Running | RunStatus::Paused => counts.running += 1,
+                RunStatus::Failed | RunStatus::TimedOut => {
+                    counts.failed += 1;
+                    if !child.superseded {
+                        failed.push(ix);
+                    }
+                }
+            }
+        }
+        let (state, limits) = (&self.runs[of].replan, &self.runs[of].spec.limits);
+        let stalled = state
+            .last
+            .is_some_and(|last| !progressed(last, (failed.len(), counts.completed)));
+        let stalls = if stalled { state.stalls + 1 } else { 0 };
+        let blocked = if state.used >= limits.max_replans {
+            Some("max_replans")
+        } else if stalled && stalls >= limits.max_stalls {
+            Some("max_stalls")
+        } else {
+            None
+        };
+        Standing {
+            counts,
+            failed,
+            blocked,
+        }
+    }
+
+    /// Writes the answer down and gives it.
+    pub(super) fn answer(
+        &mut self,
+        now: Timestamp,
+        of: RunIx,
+        surface: Surface,
+        standing: Standing,
+        plan: Option<AppliedPlan>,
+    ) -> Evaluation {
+        let needs_replan = standing.needs_replan();
+        let suggested_action = if needs_replan {
+            SuggestedAction::Replan
+        } else {
+            SuggestedAction::Continue
+        };
+        let failed_children = standing
+            .failed
+            .iter()
+            .map(|ix| {
+                let run = &self.runs[*ix];
+                FailedChild {
+                    run_id: run.id,
+                    target: run.spec.request.target.clone(),
+                    spawn_key: Some(run.spec.spawn_key.clone()),
+                    status: run.status,
+                    error: run.error(),
+                }
+            })
+            .collect();
+        let max_replans = self.runs[of].spec.limits.max_replans;
+        let replans_used = self.runs[of].replan.used + u32::from(needs_replan);
+        let decision = ReplanDecision {
+            run_id: self.run_id(of),
+            needs_replan,
+            suggested_action,
+            failed_run_ids: standing.failed.iter().map(|ix| self.run_id(*ix)).collect(),
+            completed_count: standing.counts.completed,
+            replans_used,
+            max_replans,
+            reason: standing.blocked.filter(|_| !standing.failed.is_empty()).map(Arc::from),
+            plan: plan.clone(),
+        };
+        self.emit(now, of, surface, Fact::ReplanDecision(Box::new(decision)));
+        Evaluation {
+            needs_replan,
+            suggested_action,
+            failed_children,
+            counts: standing.counts,
+            replans_used,
+            max_replans,
+            plan,
+        }
+    }
+
+    pub(crate) fn apply_replan(&mut self, decision: &ReplanDecision) {
+        let of = decision.run_id.index as RunIx;
+        if decision.needs_replan {
+            let state = &mut self.runs[of].replan;
+            let now = (decision.failed_run_ids.len(), decision.completed_count);
+            state.stalls = match state.last {
+                Some(last) if !progressed(last, now) => state.stalls + 1,
+                _ => 0,
+            };
+            state.last = Some(now);
+            state.used = decision.replans_used;
+        }
+        for step in decision
+            .plan
+            .iter()
+            .flat_map(|plan| &plan.steps)
+            .filter(|step| step.denied.is_none())
+        {
+            let mended = match &*step.action {
+                "retry" => step.replaces,
+                "accept" => step.run_id,
+                _ => None,
+            };
+            if let Some(run) = mended {
+                self.runs[run.index as usize].superseded = true;
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one step of one decision, apart for reading")]
+    fn ask_replanner(
+        &mut self,
+        now: Timestamp,
+        caller: RunIx,
+        of: RunIx,
+        surface: Surface,
+        target: Arc<str>,
+        resolution: Resolution,
+        config: &Option<Payload>,
+        standing: &Standing,
+    ) -> Result<RunIx, Denial> {
+        let used = self.runs[of].replan.used;
+        // A second try of the caller asks anew: the first one's replanner was
+        // cancelled with it.
+        let key: Arc<str> = format!("{RESERVED_KEYS}replan:{}:{of}:{used}", self.runs[caller].attempt).into();
+        if let Some(asked) = self.runs[caller].keys.get(&key) {
+            return Ok(*asked);
+        }
+        let failed = standing.failed.iter().map(|ix| {
+            let run = &self.runs[*ix];
+            ReplanChild {
+                run_id: run.id,
+                target: run.spec.request.target.clone(),
+                spawn_key: Some(run.spec.spawn_key.clone()),
+                status: run.status,
+                attempt: run.attempt,
+                input: run.spec.request.input.clone(),
+                error: run.error(),
+            }
+        });
+        let input = Payload::of(&ReplanRequest {
+            failed: failed.collect(),
+            completed_count: standing.counts.completed,
+            replans_used: used,
+            max_replans: self.runs[of].spec.limits.max_replans,
+            config: config.clone(),
+        })
+        .map_err(|error| {
+            Denial::new(
+                Code::InvalidRequest,
+                ACTION,
+                format!("what failed is too much to plan for: {error}"),
+            )
+        })?;
+        let spawn = Spawn::new(SpawnRequest::new(target, input), resolution);
+        let draft = self.admit(ACTION, now, caller, &spawn, &Batch::default())?;
+        Ok(self.write_spawn(now, caller, surface, None, vec![draft.spec(spawn, key, true)], None))
+    }
+}
+
+/// Fewer failures or more successes than the last time.
+fn progressed(last: (usize, u32), now: (usize, u32)) -> bool {
+    now.0 < last.0 || now.1 > last.1
+}

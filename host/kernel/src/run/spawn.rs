@@ -1,0 +1,177 @@
+//! Spawn: one child.
+
+use std::sync::Arc;
+
+use super::admission::{Batch, check_key, check_request, derived_key};
+use crate::command::{Caller, PolicySnapshot, Spawn, Spawned, Surface};
+use crate::denial::{Code, Denial};
+use crate::event::Fact;
+use crate::fact::{RunSpec, SpawnDecision};
+use crate::id::{RunId, Timestamp};
+use crate::tree::{RunIx, Tree};
+
+const ACTION: &str = "spawn_run";
+
+impl Tree {
+    /// Decides on one child of `caller`. `call_index` counts the caller's spawns
+    /// without a key, from 0 in each of its executions.
+    pub fn spawn_run(
+        &mut self,
+        now: Timestamp,
+        caller: RunId,
+        surface: Surface,
+        spawn: Spawn,
+        call_index: u32,
+    ) -> Result<Spawned, Box<Denial>> {
+        let node_id = spawn.node_id.clone();
+        let target = spawn.request.target.clone();
+        match self.decide_spawn(now, caller, surface, spawn, call_index) {
+            Ok(spawned) => Ok(spawned),
+            Err(denial) => Err(Box::new(self.deny(
+                now,
+                Caller::Run(caller),
+                surface,
+                node_id,
+                denial.of_target(&target),
+            ))),
+        }
+    }
+
+    fn decide_spawn(
+        &mut self,
+        now: Timestamp,
+        caller: RunId,
+        surface: Surface,
+        spawn: Spawn,
+        call_index: u32,
+    ) -> Result<Spawned, Denial> {
+        self.open_surface(ACTION, surface)?;
+        let caller = self.live_caller(ACTION, caller)?;
+        check_request(ACTION, &spawn.request)?;
+        let (key, derived) = match &spawn.request.spawn_key {
+            Some(key) => (key.clone(), false),
+            None => (derived_key(self.runs[caller].attempt, call_index), true),
+        };
+        if !derived {
+            check_key(ACTION, &key)?;
+        }
+        if let Some(existing) = self.runs[caller].keys.get(&key).copied() {
+            return self.found_again(now, caller, surface, &spawn, existing);
+        }
+        let draft = self.admit(ACTION, now, caller, &spawn, &Batch::default())?;
+        let node_id = spawn.node_id.clone();
+        let ix = self.write_spawn(
+            now,
+            caller,
+            surface,
+            node_id,
+            vec![draft.spec(spawn, key, derived)],
+            None,
+        );
+        Ok(self.spawned(ix, false))
+    }
+
+    fn found_again(
+        &mut self,
+        now: Timestamp,
+        caller: RunIx,
+        surface: Surface,
+        spawn: &Spawn,
+        existing: RunIx,
+    ) -> Result<Spawned, Denial> {
+        if self.runs[existing].spec.fingerprint != spawn.fingerprint {
+            let message = format!(
+                "the key `{}` was used for another request, which is run {}",
+                self.runs[existing].spec.spawn_key, self.runs[existing].id
+            );
+            return Err(Denial::new(Code::IdempotencyConflict, ACTION, message));
+        }
+        self.write_found_again(now, caller, surface, &spawn.node_id, &[existing], None);
+        Ok(self.spawned(existing, true))
+    }
+
+    /// Writes the decision that runs were found again.
+    pub(crate) fn write_found_again(
+        &mut self,
+        now: Timestamp,
+        caller: RunIx,
+        surface: Surface,
+        node_id: &Option<Arc<str>>,
+        runs: &[RunIx],
+        group: Option<usize>,
+    ) {
+        let decision = SpawnDecision {
+            target: targets(runs.iter().map(|ix| &self.runs[*ix].spec)),
+            spawned_run_ids: runs.iter().map(|ix| self.run_id(*ix)).collect(),
+            group_id: group.map(|group| self.group_id(group)),
+            idempotent: true,
+            effective_scopes: scopes(runs.iter().map(|ix| &self.runs[*ix].spec)),
+            runs: Vec::new(),
+            group: None,
+            tree: None,
+        };
+        self.emit_from(
+            now,
+            caller,
+            node_id.clone(),
+            surface,
+            Fact::SpawnDecision(Box::new(decision)),
+        );
+    }
+
+    /// Writes the decision that runs were admitted; gives the first one's place.
+    pub(crate) fn write_spawn(
+        &mut self,
+        now: Timestamp,
+        caller: RunIx,
+        surface: Surface,
+        node_id: Option<Arc<str>>,
+        runs: Vec<RunSpec>,
+        group: Option<crate::fact::GroupSpec>,
+    ) -> RunIx {
+        let first = self.runs.len();
+        let decision = SpawnDecision {
+            target: targets(runs.iter()),
+            spawned_run_ids: (first..first + runs.len()).map(|ix| self.run_id(ix)).collect(),
+            group_id: group.is_some().then(|| self.group_id(self.groups.len())),
+            idempotent: false,
+            effective_scopes: scopes(runs.iter()),
+            runs,
+            group,
+            tree: None,
+        };
+        self.emit_from(now, caller, node_id, surface, Fact::SpawnDecision(Box::new(decision)));
+        first
+    }
+
+    /// The answer for a run that was spawned.
+    pub(crate) fn spawned(&self, ix: RunIx, idempotent: bool) -> Spawned {
+        let run = &self.runs[ix];
+        Spawned {
+            run_id: run.id,
+            idempotent,
+            lineage: self.lineage(run),
+            effective_scopes: run.spec.request.scopes.clone(),
+            policy_snapshot: PolicySnapshot {
+                policy_version: self.policy.version,
+                limits: run.spec.limits,
+            },
+        }
+    }
+}
+
+/// Each target, or one for all where all are the same.
+fn targets<'a>(runs: impl Iterator<Item = &'a RunSpec>) -> Vec<Arc<str>> {
+    one_for_all(runs.map(|run| run.request.target.clone()).collect())
+}
+
+fn scopes<'a>(runs: impl Iterator<Item = &'a RunSpec>) -> Vec<crate::scope::Grant> {
+    one_for_all(runs.map(|run| run.request.scopes.clone()).collect())
+}
+
+fn one_for_all<T: PartialEq>(mut list: Vec<T>) -> Vec<T> {
+    if list.windows(2).all(|pair| pair[0] == pair[1]) {
+        list.truncate(1);
+    }
+    list
+}

@@ -1,0 +1,28 @@
+//! What holds the kernel to `docs/semantics.md`, one module per behaviour.
+//!
+//! Nothing here reaches into the kernel: it is asked as the engine asks it, and
+//! judged by its answers and by its log.
+
+mod admission;
+mod budget;
+mod cancel;
+mod fold;
+mod golden;
+mod group;
+mod idempotency;
+mod join;
+mod late;
+mod limits;
+mod node;
+mod parent_close;
+mod plan;
+mod properties;
+mod query;
+mod replan;
+mod retry;
+mod scene;
+mod scopes;
+mod simulated;
+mod simulation;
+mod timeouts;
+mod verdicts;

@@ -1,0 +1,138 @@
+//! Stopping guests: a signal, an interruption, the end of the host.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pleach_kernel::Outcome;
+use pleach_sandbox::{Call, GuestLimits, Plugin, Sandbox};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::fake::{Fake, component, job, load, output, sandbox, start};
+
+/// So much less than what a sleeper asks for that waking early cannot be chance.
+const SOON: Duration = Duration::from_secs(20);
+const FOR_EVER_MS: u64 = 3_600_000;
+
+async fn scripted() -> (Sandbox, Arc<Plugin>) {
+    let sandbox = sandbox(GuestLimits::default());
+    let plugin = load(&sandbox, component("script")).await;
+    (sandbox, plugin)
+}
+
+/// A kernel that says when it was first asked, and never answers.
+fn mute() -> (Arc<Fake>, crate::fake::Finishes, Arc<Notify>) {
+    let asked = Arc::new(Notify::new());
+    let tell = asked.clone();
+    let unanswered = std::sync::Mutex::new(Vec::new());
+    let (fake, finishes) = Fake::new(move |_, call| {
+        unanswered.lock().unwrap().push(call);
+        tell.notify_one();
+    });
+    (fake, finishes, asked)
+}
+
+#[tokio::test]
+async fn a_cancelled_sleeper_wakes_and_ends_by_itself() {
+    let (sandbox, plugin) = scripted().await;
+    let (fake, mut finishes, asked) = mute();
+    // The query tells the test that the guest is there; cancelling it wakes the
+    // guest, whose later sleep and spawn are refused at once.
+    let steps = json!([
+        {"op": "query"}, {"op": "sleep", "ms": FOR_EVER_MS}, {"op": "spawn", "target": "a"}, {"op": "now"}
+    ]);
+    let stop = start(&sandbox, &plugin, &steps, fake);
+    asked.notified().await;
+    let begun = Instant::now();
+    stop.cancel();
+    let answers = output(finishes.next().await.outcome);
+    assert!(begun.elapsed() < SOON);
+    for answer in &answers.as_array().unwrap()[..3] {
+        assert_eq!(answer["error"]["failed"]["code"], json!("cancelled"), "{answer}");
+    }
+    assert!(answers[3]["ok"].is_u64(), "what cannot fail still does not");
+}
+
+#[tokio::test]
+async fn a_cancel_ends_a_sleep_before_or_after_it_begins() {
+    let (sandbox, plugin) = scripted().await;
+    let (fake, mut finishes) = Fake::silent();
+    let stop = start(&sandbox, &plugin, &json!([{"op": "sleep", "ms": FOR_EVER_MS}]), fake);
+    let begun = Instant::now();
+    stop.cancel();
+    let answers = output(finishes.next().await.outcome);
+    assert_eq!(answers[0]["error"]["failed"]["code"], json!("cancelled"));
+    assert!(begun.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn a_killed_guest_is_stopped_wherever_it_waits() {
+    let (sandbox, plugin) = scripted().await;
+    for steps in [
+        json!([{"op": "query"}]),
+        json!([{"op": "query"}, {"op": "sleep", "ms": FOR_EVER_MS}]),
+    ] {
+        let (fake, mut finishes, asked) = mute();
+        let stop = start(&sandbox, &plugin, &steps, fake);
+        asked.notified().await;
+        assert_eq!(sandbox.live(), 1);
+        stop.kill();
+        let finish = finishes.next().await;
+        assert_eq!(finish.outcome, Outcome::Stopped);
+        assert!(finish.usage.host_calls >= 1, "what it had used is not lost");
+        assert_eq!(sandbox.live(), 0, "its place is free before its end is told");
+        stop.kill();
+        stop.cancel();
+        assert!(finishes.is_empty(), "it ended once");
+    }
+}
+
+#[tokio::test]
+async fn shutting_down_stops_every_guest_and_tells_of_each() {
+    let (sandbox, plugin) = scripted().await;
+    let (fake, mut finishes) = Fake::silent();
+    for _ in 0..10 {
+        start(
+            &sandbox,
+            &plugin,
+            &json!([{"op": "sleep", "ms": FOR_EVER_MS}]),
+            fake.clone(),
+        );
+    }
+    let late = job(&sandbox, &json!([]), |_| {});
+    sandbox.shutdown().await;
+    for _ in 0..10 {
+        assert_eq!(finishes.next().await.outcome, Outcome::Stopped);
+    }
+    assert!(sandbox.try_acquire_live().is_none() && sandbox.acquire_live().await.is_err());
+    sandbox.start(&plugin, late, fake);
+    assert_eq!(finishes.next().await.outcome, Outcome::Stopped, "started too late");
+    sandbox.shutdown().await;
+    assert!(finishes.is_empty());
+}
+
+#[tokio::test]
+async fn dropping_the_sandbox_stops_its_guests() {
+    let (sandbox, plugin) = scripted().await;
+    let (fake, mut finishes) = Fake::silent();
+    start(&sandbox, &plugin, &json!([{"op": "sleep", "ms": FOR_EVER_MS}]), fake);
+    drop(sandbox);
+    assert_eq!(finishes.next().await.outcome, Outcome::Stopped);
+}
+
+#[tokio::test]
+async fn an_answer_that_came_before_the_cancel_is_not_lost() {
+    let (sandbox, plugin) = scripted().await;
+    let (fake, mut finishes) = Fake::new(|_, call| {
+        if let Call::Query { reply, .. } = call {
+            reply.send(Ok(pleach_kernel::Payload::null())).unwrap();
+        }
+    });
+    start(
+        &sandbox,
+        &plugin,
+        &json!([{"op": "query"}, {"op": "return", "value": 7}]),
+        fake,
+    );
+    assert_eq!(output(finishes.next().await.outcome), json!(7));
+}

@@ -1,0 +1,70 @@
+;; A guest as compilers that know only WASI make them: it looks at its
+;; environment, waits by the monotonic clock, writes to its output, and returns
+;; a random number as 16 hexadecimal digits, or what was not as it should be.
+(module
+  (import "wasi:cli/environment@0.2.0" "get-environment" (func $environment (param i32)))
+  (import "wasi:cli/environment@0.2.0" "get-arguments" (func $arguments (param i32)))
+  (import "wasi:filesystem/preopens@0.2.0" "get-directories" (func $directories (param i32)))
+  (import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))
+  (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $alarm (param i64) (result i32)))
+  (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+  (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop-pollable (param i32)))
+  (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
+  (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
+    (func $write (param i32 i32 i32 i32)))
+  (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop-stream (param i32)))
+  (import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))
+  (memory (export "memory") 1)
+  (global $heap (mut i32) (i32.const 4096))
+  (data (i32.const 0) "0123456789abcdef")
+  (data (i32.const 16) "\"environment\"")
+  (data (i32.const 32) "\"arguments\"")
+  (data (i32.const 48) "\"directories\"")
+  (data (i32.const 64) "\"clock\"")
+  (data (i32.const 80) "\"output\"")
+  (data (i32.const 96) "hello\nfrom a guest\n")
+
+  (func (export "cabi_realloc") (param $old i32) (param $was i32) (param $align i32) (param $size i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+    (global.set $heap (i32.add (local.get $at) (local.get $size)))
+    (local.get $at))
+
+  ;; `ok` of a string, in the place for results at 1024.
+  (func $ok (param $at i32) (param $length i32) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 0))
+    (i32.store (i32.const 1028) (local.get $at))
+    (i32.store (i32.const 1032) (local.get $length))
+    (i32.const 1024))
+
+  (func (export "run") (param $input i32) (param $length i32) (result i32)
+    (local $begun i64) (local $handle i32) (local $value i64) (local $at i32)
+    (call $environment (i32.const 512))
+    (if (i32.load (i32.const 516)) (then (return (call $ok (i32.const 16) (i32.const 13)))))
+    (call $arguments (i32.const 512))
+    (if (i32.load (i32.const 516)) (then (return (call $ok (i32.const 32) (i32.const 11)))))
+    (call $directories (i32.const 512))
+    (if (i32.load (i32.const 516)) (then (return (call $ok (i32.const 48) (i32.const 13)))))
+
+    (local.set $begun (call $now))
+    (local.set $handle (call $alarm (i64.const 30000000)))
+    (call $block (local.get $handle))
+    (call $drop-pollable (local.get $handle))
+    (if (i64.lt_u (i64.sub (call $now) (local.get $begun)) (i64.const 30000000))
+      (then (return (call $ok (i32.const 64) (i32.const 7)))))
+
+    (local.set $handle (call $stdout))
+    (call $write (local.get $handle) (i32.const 96) (i32.const 19) (i32.const 512))
+    (call $drop-stream (local.get $handle))
+    (if (i32.load8_u (i32.const 512)) (then (return (call $ok (i32.const 80) (i32.const 8)))))
+
+    (local.set $value (call $random))
+    (i32.store8 (i32.const 2048) (i32.const 34))
+    (i32.store8 (i32.const 2065) (i32.const 34))
+    (local.set $at (i32.const 2064))
+    (loop $digits
+      (i32.store8 (local.get $at) (i32.load8_u (i32.wrap_i64 (i64.and (local.get $value) (i64.const 15)))))
+      (local.set $value (i64.shr_u (local.get $value) (i64.const 4)))
+      (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+      (br_if $digits (i32.gt_u (local.get $at) (i32.const 2048))))
+    (call $ok (i32.const 2048) (i32.const 18))))

@@ -1,0 +1,40 @@
+//! What happened: the durable log of every tree, and what hosts share besides.
+//!
+//! One small trait, [`Store`], with two implementations behind [`open`]: SQLite
+//! for everything that has to last, memory for everything that need not. Events
+//! are bytes here. What they mean, which row sums a tree up and what to do after
+//! a crash is decided elsewhere.
+
+mod address;
+mod append;
+mod callback;
+mod doomed;
+mod error;
+mod frame;
+mod memory;
+mod plugin;
+mod queue;
+mod sqlite;
+mod store;
+
+use std::sync::Arc;
+
+use address::Address;
+
+pub use append::{Append, Done, StoredEvent, TreeFilter, TreeSummary};
+pub use error::Error;
+pub use frame::EVENT_LIMIT_BYTES;
+pub use plugin::{PluginRow, digest};
+pub use queue::{QUEUE_HIGH_WATER_BYTES, QUEUE_LIMIT_BYTES};
+pub use store::{BoxFuture, Messages, Owner, Stats, Store};
+
+/// Opens the store that `url` names: `sqlite:PATH` or `memory:`.
+///
+/// A SQLite file and the folders above it are created where there are none, and
+/// brought to the newest schema. Needs a Tokio runtime.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
+    match Address::parse(url)? {
+        Address::Memory => Ok(Arc::new(memory::Memory::open()?)),
+        Address::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::open(path).await?)),
+    }
+}

@@ -1,0 +1,285 @@
+//! The store in one SQLite file: one thread writes, a few connections read.
+//!
+//! This file is the handle and nothing but wiring. The write path is `writer.rs`
+//! (thread, answers) over `batch.rs` (the SQL of appends) and `task.rs` (all other
+//! writes); reading is `readers.rs` (connections) over `tree.rs`, `plugins.rs`,
+//! `policies.rs` and `mail.rs` (SQL). `open.rs` and `schema.rs` find out what a file
+//! is, `hosts.rs` who is alive, `watch.rs` what other processes do.
+
+mod batch;
+mod fault;
+mod hosts;
+mod mail;
+mod open;
+mod plugins;
+mod policies;
+mod readers;
+mod schema;
+mod task;
+mod tree;
+mod watch;
+mod writer;
+
+use std::future::ready;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use pleach_kernel::{RootId, Tenant};
+use rusqlite::Connection;
+
+use crate::queue::Queue;
+use crate::store::{BoxFuture, Messages, Owner, Stats, Store};
+use crate::{Append, Done, Error, PluginRow, StoredEvent, TreeFilter, TreeSummary};
+
+use hosts::Hosts;
+use readers::Readers;
+use task::{Task, task};
+use watch::Watcher;
+
+/// A store in a file, as long as this value lives.
+pub(crate) struct Sqlite {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the handle and its threads have in common.
+struct Shared {
+    path: String,
+    queue: Queue<Box<dyn Task>>,
+    readers: Readers,
+    hosts: Hosts,
+    watcher: Watcher,
+    commits: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Sqlite {
+    pub(crate) async fn open(path: PathBuf) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        // A history of migrations that was damaged makes their runner panic.
+        let opened = tokio::task::spawn_blocking(move || open::open(&path)).await;
+        let opened = opened.unwrap_or_else(|_| {
+            Err(Error::Corrupt {
+                what: format!("the store {name}"),
+                detail: "its history of migrations cannot be read".into(),
+            })
+        })?;
+        let shared = Arc::new(Shared {
+            readers: Readers::new(&opened.path),
+            path: opened.path,
+            queue: Queue::new(),
+            hosts: opened.hosts,
+            watcher: Watcher::new(),
+            commits: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+        });
+        // From here on the threads end with the handle, whichever of them started.
+        let store = Self {
+            shared: shared.clone(),
+            threads: Mutex::default(),
+        };
+        store.start("pleach-writer", {
+            let shared = shared.clone();
+            move || writer::run(opened.connection, &shared)
+        })?;
+        store.start("pleach-watcher", move || watch::run(&shared))?;
+        Ok(store)
+    }
+
+    fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        let thread = thread.map_err(|error| Error::Failed {
+            doing: "starting a thread",
+            path: self.shared.path.clone(),
+            detail: error.to_string(),
+        })?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, Error>> {
+        Box::pin(self.shared.readers.read(ask))
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, Error>> {
+        Box::pin(self.shared.write(ask))
+    }
+}
+
+impl Shared {
+    /// Queues a write of its own, now; the future only waits for it.
+    fn write<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
+        let (task, answer) = task(ask);
+        // A task that is refused is dropped, which its answer shows.
+        let _ = self.queue.work(task);
+        async move { answer.await.unwrap_or(Err(Error::Closed)) }
+    }
+
+    /// Takes nothing more; the threads end once everything queued is written.
+    fn close(&self) {
+        self.queue.close();
+        self.watcher.close();
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Store for Sqlite {
+    fn append(&self, append: Append, done: Done) {
+        self.shared.queue.append(append, done);
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.queue.room())
+    }
+
+    fn events(&self, root: RootId, from_seq: u64, limit: usize) -> BoxFuture<'_, Result<Vec<StoredEvent>, Error>> {
+        self.read(move |conn| tree::events(conn, root, from_seq, limit))
+    }
+
+    fn tree(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSummary>, Error>> {
+        self.read(move |conn| tree::summary(conn, root))
+    }
+
+    fn trees(&self, tenant: &Tenant, filter: TreeFilter) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>> {
+        let tenant = tenant.clone();
+        self.read(move |conn| tree::list(conn, &tenant, &filter))
+    }
+
+    fn put_plugin(&self, row: PluginRow, component: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>> {
+        // Hashing a large component would hold up every tree on the writer's thread.
+        match row.check(&component) {
+            Ok(()) => self.write(move |conn| plugins::put(conn, &row, &component)),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn set_published(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        version: &str,
+        published: bool,
+    ) -> BoxFuture<'_, Result<(), Error>> {
+        let (tenant, name, version) = (tenant.clone(), name.to_owned(), version.to_owned());
+        self.write(move |conn| plugins::set_published(conn, tenant, name, version, published))
+    }
+
+    fn plugins(&self, tenant: &Tenant) -> BoxFuture<'_, Result<Vec<PluginRow>, Error>> {
+        let tenant = tenant.clone();
+        self.read(move |conn| plugins::list(conn, &tenant))
+    }
+
+    fn component(&self, digest: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, Error>> {
+        let digest = digest.to_owned();
+        self.read(move |conn| plugins::component(conn, &digest))
+    }
+
+    fn put_policy(&self, tenant: &Tenant, document: String) -> BoxFuture<'_, Result<u64, Error>> {
+        let tenant = tenant.clone();
+        self.write(move |conn| policies::put(conn, &tenant, &document))
+    }
+
+    fn policy(&self, tenant: &Tenant) -> BoxFuture<'_, Result<Option<(u64, String)>, Error>> {
+        let tenant = tenant.clone();
+        self.read(move |conn| policies::newest(conn, &tenant))
+    }
+
+    fn policies(&self, tenant: &Tenant) -> BoxFuture<'_, Result<Vec<(u64, String)>, Error>> {
+        let tenant = tenant.clone();
+        self.read(move |conn| policies::list(conn, &tenant))
+    }
+
+    fn stored_bytes(&self, tenant: &Tenant) -> BoxFuture<'_, Result<u64, Error>> {
+        let tenant = tenant.clone();
+        self.read(move |conn| tree::stored_bytes(conn, &tenant))
+    }
+
+    fn owner(&self, root: RootId) -> BoxFuture<'_, Result<Owner, Error>> {
+        let shared = self.shared.clone();
+        self.read(move |conn| shared.hosts.owner(tree::owner(conn, root)?.as_deref()))
+    }
+
+    fn adopt(&self, root: RootId) -> BoxFuture<'_, Result<bool, Error>> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let asked = shared.clone();
+            let adopted = shared.write(
+                move |conn| match asked.hosts.owner(tree::owner(conn, root)?.as_deref())? {
+                    Owner::Mine => Ok(true),
+                    Owner::Live | Owner::Unknown => Ok(false),
+                    Owner::Dead => tree::set_owner(conn, root, asked.hosts.id()).map(|()| true),
+                },
+            );
+            let adopted = adopted.await;
+            // Messages may have waited for somebody to take the tree over.
+            shared.watcher.nudge();
+            adopted
+        })
+    }
+
+    fn post(&self, root: RootId, message: Vec<u8>) -> BoxFuture<'_, Result<(), Error>> {
+        let posted = self.shared.write(move |conn| mail::post(conn, root, &message));
+        Box::pin(async move {
+            let posted = posted.await;
+            self.shared.watcher.nudge();
+            posted
+        })
+    }
+
+    fn watch(&self, messages: Messages) {
+        self.shared.watcher.receive(messages);
+    }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        self.shared.watcher.changed()
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            commits: self.shared.commits.load(Ordering::Relaxed),
+            events: self.shared.events.load(Ordering::Relaxed),
+            queued_bytes: self.shared.queue.queued_bytes(),
+        }
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.shared.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(async move {
+            // Readers first: the writer's is the connection that can empty the
+            // write-ahead log, and it can only do so alone.
+            self.shared.readers.close().await;
+            let shared = self.shared.clone();
+            let failed = |detail: &str| Error::Failed {
+                doing: "closing",
+                path: shared.path.clone(),
+                detail: detail.to_owned(),
+            };
+            let joined = tokio::task::spawn_blocking(|| {
+                threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count()
+            });
+            let panicked = joined.await.map_err(|error| failed(&error.to_string()))?;
+            self.shared.hosts.release();
+            match panicked {
+                0 => Ok(()),
+                _ => Err(failed("a thread of the store has panicked")),
+            }
+        })
+    }
+}

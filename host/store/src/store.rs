@@ -1,0 +1,138 @@
+//! What every store can do. Each rule stated here is held by the contract suite,
+//! `tests/store/contract.rs`, for every store.
+
+use std::pin::Pin;
+
+use pleach_kernel::{RootId, Tenant};
+
+use crate::{Append, Done, Error, PluginRow, StoredEvent, TreeFilter, TreeSummary};
+
+/// A future that a store hands out.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Takes messages for this host's trees as they arrive, on a thread of the store:
+/// hand them on and return.
+pub type Messages = Box<dyn Fn(Vec<(RootId, Vec<u8>)>) + Send + Sync>;
+
+/// Who owns a tree: the one host that may append to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This store's host.
+    Mine,
+    /// Another host, which lives.
+    Live,
+    /// A host that has ended, or died; the tree can be adopted.
+    Dead,
+    /// There is no such tree.
+    Unknown,
+}
+
+/// Counters of one open store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Transactions committed; each stands for one wait for the disk.
+    pub commits: u64,
+    /// Events made durable.
+    pub events: u64,
+    /// What waits to be written.
+    pub queued_bytes: u64,
+}
+
+/// The log of all trees, and what hosts share besides.
+///
+/// Everything that is written goes through one queue, in call order. Writes take
+/// their place in it when they are called, not when their future is polled.
+pub trait Store: Send + Sync + 'static {
+    /// Queues the events of one decision and returns at once.
+    ///
+    /// `done` is called exactly once, on a thread of the store, after the append is
+    /// durable or has failed, and in call order for each tree. Calling it must not
+    /// block: every tree waits for it. (Only on a closed store is it called before
+    /// `append` returns.)
+    ///
+    /// After one append of a tree has failed, every append of that tree that was
+    /// queued before `done` was told fails too.
+    fn append(&self, append: Append, done: Done);
+
+    /// What waits to be written, in bytes. Above
+    /// [`QUEUE_HIGH_WATER_BYTES`](crate::QUEUE_HIGH_WATER_BYTES) stop taking new
+    /// work; above [`QUEUE_LIMIT_BYTES`](crate::QUEUE_LIMIT_BYTES) appends fail with
+    /// [`Error::Overloaded`].
+    fn queued_bytes(&self) -> u64 {
+        self.stats().queued_bytes
+    }
+
+    /// Resolves as soon as less than the high-water mark waits to be written.
+    fn room(&self) -> BoxFuture<'_, ()>;
+
+    /// The events of a tree from `from_seq` on, at most `limit`, without a gap.
+    /// Empty past the end, and for a tree that does not exist.
+    fn events(&self, root: RootId, from_seq: u64, limit: usize) -> BoxFuture<'_, Result<Vec<StoredEvent>, Error>>;
+
+    /// The summary of a tree.
+    fn tree(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSummary>, Error>>;
+
+    /// The trees of a tenant, newest first.
+    fn trees(&self, tenant: &Tenant, filter: TreeFilter) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>>;
+
+    /// Keeps a version of a plugin and its component. False where the same version
+    /// with the same digest is there already, and then nothing is changed; other
+    /// contents under the same version are [`Error::VersionTaken`].
+    fn put_plugin(&self, row: PluginRow, component: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// Says whether new runs may use a version.
+    fn set_published(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        version: &str,
+        published: bool,
+    ) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// The plugins of a tenant, by name and then by version, as text.
+    fn plugins(&self, tenant: &Tenant) -> BoxFuture<'_, Result<Vec<PluginRow>, Error>>;
+
+    /// A component by its digest; verified, or [`Error::Corrupt`].
+    fn component(&self, digest: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, Error>>;
+
+    /// Keeps a policy document as the tenant's newest; its version: 1, 2, …
+    fn put_policy(&self, tenant: &Tenant, document: String) -> BoxFuture<'_, Result<u64, Error>>;
+
+    /// A tenant's newest policy and its version.
+    fn policy(&self, tenant: &Tenant) -> BoxFuture<'_, Result<Option<(u64, String)>, Error>>;
+
+    /// All policies a tenant has had, oldest first.
+    fn policies(&self, tenant: &Tenant) -> BoxFuture<'_, Result<Vec<(u64, String)>, Error>>;
+
+    /// What a tenant has stored: its events, and its plugins' components, each
+    /// counted once a version.
+    fn stored_bytes(&self, tenant: &Tenant) -> BoxFuture<'_, Result<u64, Error>>;
+
+    /// Who owns a tree.
+    fn owner(&self, root: RootId) -> BoxFuture<'_, Result<Owner, Error>>;
+
+    /// Becomes the owner of a tree whose owner is dead. True where the tree is this
+    /// host's afterwards; false where its owner lives, or there is no such tree.
+    fn adopt(&self, root: RootId) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// Leaves a message for a tree's owner, which keeps until the owner, or whoever
+    /// adopts the tree, takes it.
+    fn post(&self, root: RootId, message: Vec<u8>) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Takes the messages for this host's trees from now on, in the order in which
+    /// they were posted. Each is handed over once. Another call replaces `messages`.
+    fn watch(&self, messages: Messages);
+
+    /// Resolves once anything was committed after this call, by this process or
+    /// another one; now and then without reason. So that nothing is missed: call
+    /// it, then look, then await it.
+    fn changed(&self) -> BoxFuture<'static, ()>;
+
+    /// Counters since the store was opened.
+    fn stats(&self) -> Stats;
+
+    /// Writes out what is queued, then lets go of the file. Whatever is asked for
+    /// afterwards is [`Error::Closed`]. A store that is dropped instead does the
+    /// same in its own time.
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>>;
+}

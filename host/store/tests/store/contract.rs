@@ -1,0 +1,67 @@
+//! The contract: what every store does, stated once and held against each.
+
+mod appending;
+mod listing;
+mod plugins;
+mod sharing;
+
+pub use plugins::row as plugins_row;
+pub use sharing::receive;
+
+/// One test a rule and store.
+macro_rules! hold_every_store_to {
+    ($($file:ident: $($rule:ident),+;)+) => {
+        mod memory {
+            $(mod $file { $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    let fixture = crate::fixture::Fixture::new(crate::fixture::Kind::Memory).await;
+                    crate::contract::$file::$rule(&*fixture.store).await;
+                }
+            )+ })+
+        }
+        mod sqlite {
+            $(mod $file { $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    let fixture = crate::fixture::Fixture::new(crate::fixture::Kind::Sqlite).await;
+                    crate::contract::$file::$rule(&*fixture.store).await;
+                }
+            )+ })+
+        }
+    };
+}
+
+hold_every_store_to! {
+    appending:
+        events_come_back_in_order_and_without_a_gap,
+        an_append_that_does_not_follow_is_fenced,
+        an_append_that_contradicts_itself_is_refused,
+        an_append_for_another_tenants_tree_is_refused,
+        an_append_of_no_events_writes_the_summary,
+        a_failed_append_dooms_what_was_queued_behind_it,
+        a_failed_append_leaves_the_rest_of_its_group_alone,
+        one_commit_carries_what_waited_for_all_trees,
+        appends_from_many_threads_are_answered_in_order,
+        large_events_are_kept_whole,
+        a_callback_that_panics_hurts_nobody_else,
+        other_writes_keep_their_place_among_appends,
+        room_follows_what_is_queued;
+    listing:
+        a_summary_is_that_of_the_last_append,
+        trees_are_listed_newest_first_and_by_page,
+        trees_of_another_tenant_are_not_listed,
+        stored_bytes_count_what_was_appended;
+    plugins:
+        a_version_is_kept_once_and_never_changed,
+        a_component_that_is_not_what_its_row_says_is_refused,
+        a_version_is_withdrawn_and_published_again,
+        plugins_belong_to_their_tenant_and_share_components,
+        policies_are_numbered_from_one_for_each_tenant;
+    sharing:
+        messages_arrive_once_and_in_order,
+        a_message_for_no_tree_is_an_error,
+        a_tree_belongs_to_whoever_began_it,
+        a_change_is_noticed_when_it_was_made_after_the_call,
+        a_closed_store_answers_that_it_is_closed;
+}

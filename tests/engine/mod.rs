@@ -1,0 +1,6 @@
+//! The whole host, through its embedding API, with real guests.
+
+mod cancel;
+mod grow;
+mod spine;
+mod tenants;

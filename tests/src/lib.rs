@@ -1,0 +1,1 @@
+//! Nothing here: the tests start at `all.rs`.
