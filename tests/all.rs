@@ -2,5 +2,7 @@
 
 #[path = "engine/mod.rs"]
 mod engine;
-#[path = "scene.rs"]
+mod plugins_lock;
 mod scene;
+#[path = "tidy/mod.rs"]
+mod tidy;

@@ -20,7 +20,7 @@ async fn a_thousand_children_complete_in_one_group() {
 async fn a_tree_fifty_deep_completes() {
     let scene = Scene::new().await;
     scene.publish(&["depth"]).await;
-    let call = json!([{"op": "call", "target": "depth", "input": {"depth": 49}, "scopes": everything()}]);
+    let call = json!([{"op": "call", "target": "depth", "input": {"levels": 49}, "scopes": everything()}]);
     let run = scene.submit(scene.script(&call)).await;
     let answers = answers(&wait(&run).await);
     assert_eq!(answers[0]["ok"]["status"], "completed", "{}", answers[0]);

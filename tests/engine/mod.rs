@@ -2,5 +2,6 @@
 
 mod cancel;
 mod grow;
+mod hostile;
 mod spine;
 mod tenants;

@@ -102,10 +102,10 @@ fn check_name(name: &str) -> Result<(), String> {
         "a name cannot be empty"
     } else if name.len() > MAX_NAME_BYTES {
         "a name has at most 255 bytes"
-    } else if name.starts_with('.') {
-        "a name cannot begin with a dot"
     } else if name.contains(['/', '\\', ':']) {
         "a name is one segment, without `/`, `\\` and `:`"
+    } else if name.starts_with('.') {
+        "a name cannot begin with a dot"
     } else if *text::line(name) != *name {
         "a name has no control characters"
     } else {

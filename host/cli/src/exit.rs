@@ -147,11 +147,23 @@ fn of_denial(denial: &Denial) -> Exit {
 /// Shows an error: what was being done and to what, why it failed, and what to
 /// do next.
 pub fn told(error: &anyhow::Error) -> String {
-    let mut out = format!("error: {}", text::block(&format!("{error:#}")));
+    let mut out = format!("error: {}", text::block(&chain(error)));
     if let Some(hint) = hint(error) {
         write!(out, "\nhint: {}", text::block(&hint)).ok();
     }
     out
+}
+
+/// What was being done, then why it failed, from the outside in. A cause that
+/// the error around it has already told is not told again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.ends_with(&cause) {
+            write!(told, ": {cause}").ok();
+        }
+    }
+    told
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
@@ -225,6 +237,11 @@ mod tests {
         let denied = Err::<(), _>(Error::Denied(Box::new(denial))).context("running `lead`").unwrap_err();
         assert_eq!(Exit::of_error(&denied), Exit::Denied);
         assert!(told(&denied).contains("\nhint: raise `limits.max_depth`"), "{}", told(&denied));
+
+        let store = Error::Store(pleach_store::Error::Address { url: "x".into() });
+        let store = Err::<(), _>(store).context("opening it").unwrap_err();
+        assert_eq!(Exit::of_error(&store), Exit::Usage);
+        assert_eq!(told(&store).matches("names no store").count(), 1, "{}", told(&store));
 
         assert_eq!(Exit::of_error(&anyhow::anyhow!("the disk is full")), Exit::Failed);
     }

@@ -336,7 +336,8 @@ fn is_zero(count: &u32) -> bool {
 /// `orchestration.budget`: amounts moved. The run is the one that holds them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetMove {
-    /// Taken from the parent's for this run.
+    /// Taken from the parent's for this run; it was when the run was spawned, and
+    /// is told here so that the moves add up by themselves.
     #[serde(default, skip_serializing_if = "Budget::is_empty")]
     pub reserved: Budget,
     /// Spent by this run outside the host, beside what its lifecycle says.

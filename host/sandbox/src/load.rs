@@ -53,22 +53,29 @@ type Progress = Option<Result<Arc<Plugin>, Error>>;
 struct Flight {
     loader: Weak<Loader>,
     digest: Arc<str>,
-    landed: watch::Sender<Progress>,
+    /// None once it has landed.
+    landed: Option<watch::Sender<Progress>>,
 }
 
 impl Flight {
-    fn land(self, result: Result<Arc<Plugin>, Error>) {
-        if let (Some(loader), Ok(plugin)) = (self.loader.upgrade(), &result) {
-            loader.keep(plugin);
+    /// Tells everyone who waits. Whoever asks from now on finds the plugin, or
+    /// begins anew.
+    fn land(mut self, result: Result<Arc<Plugin>, Error>) {
+        if let Some(loader) = self.loader.upgrade() {
+            loader.settle(&self.digest, result.as_ref().ok());
         }
-        self.landed.send_replace(Some(result));
+        if let Some(landed) = self.landed.take() {
+            landed.send_replace(Some(result));
+        }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if let Some(loader) = self.loader.upgrade() {
-            loader.shelves().loading.remove(&self.digest);
+        if let Some(loader) = self.loader.upgrade()
+            && self.landed.is_some()
+        {
+            loader.settle(&self.digest, None);
         }
     }
 }
@@ -148,7 +155,7 @@ impl Loader {
             Some(Flight {
                 loader: Arc::downgrade(self),
                 digest: digest.clone(),
-                landed,
+                landed: Some(landed),
             }),
             progress,
         )
@@ -221,9 +228,12 @@ impl Loader {
         Ok(Arc::new(plugin))
     }
 
-    fn keep(&self, plugin: &Arc<Plugin>) {
-        plugin.touch(self.uses.fetch_add(1, Ordering::Relaxed));
+    /// Ends a load, and keeps what came of it.
+    fn settle(&self, digest: &Arc<str>, plugin: Option<&Arc<Plugin>>) {
         let mut shelves = self.shelves();
+        shelves.loading.remove(digest);
+        let Some(plugin) = plugin else { return };
+        plugin.touch(self.uses.fetch_add(1, Ordering::Relaxed));
         if shelves.loaded.len() >= MOST_PLUGINS {
             let oldest = shelves
                 .loaded
@@ -233,7 +243,7 @@ impl Loader {
                 shelves.loaded.remove(&oldest);
             }
         }
-        shelves.loaded.insert(plugin.digest().clone(), plugin.clone());
+        shelves.loaded.insert(digest.clone(), plugin.clone());
     }
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The most findings that are held while shards are merged.
 const MAX_HELD: usize = 10_000;
 
+/// The most rules that are counted apart.
+const MAX_RULES: usize = 200;
+
 /// The longest message or path that is held, in bytes: a reviewer may be
 /// anybody's.
 const MAX_TEXT_BYTES: usize = 1_024;
@@ -62,18 +65,28 @@ impl Finding {
     }
 }
 
-/// What a reviewer answers, as far as a lead reads it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// What a reviewer answers, as far as a lead reads it. An answer without a list
+/// of findings is no review.
+#[derive(Debug, Deserialize)]
 pub struct Reviewed {
+    /// The number that the reviewer was given for its shard.
+    #[serde(default)]
+    pub shard: Option<usize>,
     pub findings: Vec<Finding>,
     /// Of all that was found, listed or not.
+    #[serde(default)]
     pub counts_by_rule: BTreeMap<String, u64>,
+    #[serde(default)]
     pub counts_by_severity: BTreeMap<String, u64>,
+    #[serde(default)]
     pub files_read: u64,
+    #[serde(default)]
     pub bytes_read: u64,
+    #[serde(default)]
     pub lines_read: u64,
+    #[serde(default)]
     pub skipped: Vec<Skipped>,
+    #[serde(default)]
     pub skipped_count: u64,
 }
 
@@ -109,29 +122,38 @@ pub struct Findings {
 
 impl Findings {
     /// Takes in what one shard has found, and returns how much that was.
-    pub fn merge(&mut self, findings: Vec<Finding>, by_severity: &BTreeMap<String, u64>, by_rule: &BTreeMap<String, u64>) -> u64 {
-        let mut listed = (BTreeMap::<Severity, u64>::new(), BTreeMap::<&str, u64>::new());
+    pub fn merge(
+        &mut self,
+        findings: Vec<Finding>,
+        by_severity: &BTreeMap<String, u64>,
+        by_rule: &BTreeMap<String, u64>,
+    ) -> u64 {
+        let before: u64 = self.by_severity.values().sum();
+        let findings: Vec<Finding> = findings.into_iter().map(shortened).collect();
+        let listed = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+        let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
         for finding in &findings {
-            *listed.0.entry(finding.severity).or_default() += 1;
-            *listed.1.entry(&finding.rule).or_default() += 1;
+            *rules.entry(&finding.rule).or_default() += 1;
         }
         // A reviewer that lists less than it has found says how much that was;
         // one that says less than it lists is not believed.
         for severity in Severity::ALL {
             let said = by_severity.get(severity.as_str()).copied().unwrap_or(0);
-            let seen = listed.0.get(&severity).copied().unwrap_or(0);
-            *self.by_severity.entry(severity).or_default() += said.max(seen);
+            *self.by_severity.entry(severity).or_default() += said.max(listed(severity));
         }
-        for rule in by_rule.keys().map(String::as_str).chain(listed.1.keys().copied().filter(|rule| !by_rule.contains_key(*rule))) {
-            let said = by_rule.get(rule).copied().unwrap_or(0);
-            let seen = listed.1.get(rule).copied().unwrap_or(0);
-            *self.by_rule.entry(rule.to_owned()).or_default() += said.max(seen);
+        for (rule, said) in by_rule {
+            let seen = rules.entry(rule).or_default();
+            *seen = (*seen).max(*said);
         }
-        let before: u64 = listed.0.values().sum();
-        let said: u64 = by_severity.values().sum();
-        self.held.extend(findings.into_iter().map(shortened));
+        for (rule, count) in rules {
+            let full = self.by_rule.len() >= MAX_RULES && !self.by_rule.contains_key(rule);
+            let rule = if full { "other rules" } else { rule };
+            *self.by_rule.entry(cut(rule.to_owned())).or_default() += count;
+        }
+        let found = self.by_severity.values().sum::<u64>() - before;
+        self.held.extend(findings);
         self.settle();
-        before.max(said)
+        found
     }
 
     /// Sorts, drops what is there twice, and keeps the worst.
@@ -152,8 +174,8 @@ impl Findings {
     }
 
     /// The findings, the worst first.
-    pub fn ranked(&self) -> &[Finding] {
-        &self.held
+    pub fn into_ranked(self) -> Vec<Finding> {
+        self.held
     }
 
     /// Every severity is named; of the rules, those that found something.
@@ -161,8 +183,15 @@ impl Findings {
         let count = |severity: Severity| self.by_severity.get(&severity).copied().unwrap_or(0);
         Counts {
             total: self.by_severity.values().sum(),
-            by_severity: Severity::ALL.map(|severity| (severity.as_str(), count(severity))).into(),
-            by_rule: self.by_rule.iter().filter(|(_, count)| **count > 0).map(|(rule, count)| (rule.clone(), *count)).collect(),
+            by_severity: Severity::ALL
+                .map(|severity| (severity.as_str(), count(severity)))
+                .into(),
+            by_rule: self
+                .by_rule
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(rule, count)| (rule.clone(), *count))
+                .collect(),
         }
     }
 }
@@ -175,13 +204,21 @@ fn take_one(count: Option<&mut u64>) {
 
 fn shortened(mut finding: Finding) -> Finding {
     for text in [&mut finding.message, &mut finding.file, &mut finding.rule] {
-        if text.len() > MAX_TEXT_BYTES {
-            let end = (0..=MAX_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-            text.truncate(end);
-            text.push('…');
-        }
+        *text = cut(std::mem::take(text));
     }
     finding
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT_BYTES {
+        let end = (0..=MAX_TEXT_BYTES)
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -189,7 +226,13 @@ mod tests {
     use super::*;
 
     fn finding(severity: Severity, file: &str, line: u32) -> Finding {
-        Finding { severity, file: file.into(), line: Some(line), rule: "r".into(), message: "m".into() }
+        Finding {
+            severity,
+            file: file.into(),
+            line: Some(line),
+            rule: "r".into(),
+            message: "m".into(),
+        }
     }
 
     fn merged(shards: Vec<Vec<Finding>>) -> Findings {
@@ -206,7 +249,7 @@ mod tests {
             vec![finding(Severity::Info, "a", 1), finding(Severity::Error, "b", 10)],
             vec![finding(Severity::Critical, "z", 1), finding(Severity::Error, "b", 9)],
         ]);
-        let places: Vec<String> = findings.ranked().iter().map(Finding::place).collect();
+        let places: Vec<String> = findings.held.iter().map(Finding::place).collect();
         assert_eq!(places, ["z:1", "b:9", "b:10", "a:1"]);
     }
 
@@ -214,9 +257,12 @@ mod tests {
     fn what_two_shards_found_counts_once() {
         let one = || finding(Severity::Error, "a", 1);
         let findings = merged(vec![vec![one(), finding(Severity::Error, "a", 2)], vec![one()]]);
-        assert_eq!(findings.ranked().len(), 2);
+        assert_eq!(findings.held.len(), 2);
         let counts = findings.counts();
-        assert_eq!((counts.total, counts.of(Severity::Error), counts.by_rule["r"]), (2, 2, 2));
+        assert_eq!(
+            (counts.total, counts.of(Severity::Error), counts.by_rule["r"]),
+            (2, 2, 2)
+        );
     }
 
     #[test]
@@ -224,9 +270,16 @@ mod tests {
         let mut findings = Findings::default();
         let said = BTreeMap::from([("info".to_owned(), 50), ("odd".to_owned(), 7)]);
         let rules = BTreeMap::from([("r".to_owned(), 40), ("s".to_owned(), 10)]);
-        findings.merge(vec![finding(Severity::Info, "a", 1), finding(Severity::Error, "a", 1)], &said, &rules);
+        findings.merge(
+            vec![finding(Severity::Info, "a", 1), finding(Severity::Error, "a", 1)],
+            &said,
+            &rules,
+        );
         let counts = findings.counts();
-        assert_eq!((counts.of(Severity::Info), counts.of(Severity::Error), counts.total), (50, 1, 51));
+        assert_eq!(
+            (counts.of(Severity::Info), counts.of(Severity::Error), counts.total),
+            (50, 1, 51)
+        );
         assert_eq!((counts.by_rule["r"], counts.by_rule["s"]), (40, 10));
     }
 
@@ -239,8 +292,8 @@ mod tests {
     fn more_than_can_be_held_keeps_the_worst_and_the_counts() {
         let flood = (0..MAX_HELD as u32 + 500).map(|line| finding(Severity::Info, "a", line));
         let findings = merged(vec![flood.collect(), vec![finding(Severity::Critical, "z", 1)]]);
-        assert_eq!(findings.ranked().len(), MAX_HELD);
-        assert_eq!(findings.ranked()[0].severity, Severity::Critical);
+        assert_eq!(findings.held.len(), MAX_HELD);
+        assert_eq!(findings.held[0].severity, Severity::Critical);
         assert_eq!(findings.counts().of(Severity::Info), MAX_HELD as u64 + 500);
     }
 
@@ -256,6 +309,9 @@ mod tests {
     fn a_long_message_is_cut_between_letters() {
         let mut long = finding(Severity::Info, "a", 1);
         long.message = "ä".repeat(2_000);
-        assert_eq!(merged(vec![vec![long]]).ranked()[0].message.len(), MAX_TEXT_BYTES + "…".len());
+        assert_eq!(
+            merged(vec![vec![long]]).held[0].message.len(),
+            MAX_TEXT_BYTES + "…".len()
+        );
     }
 }

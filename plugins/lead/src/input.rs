@@ -11,6 +11,9 @@ const MAX_SHARDS: usize = 1_000;
 /// call, which has a limit on its size.
 const MAX_FILES: usize = 50_000;
 
+/// The most findings that can be asked for; an output has room for about half.
+const MAX_FINDINGS: usize = 5_000;
+
 /// The review to make.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,11 +63,13 @@ pub struct Input {
 impl Input {
     /// Holds the numbers to what one run can do.
     pub fn check(&self) -> Result<(), Error> {
-        for (name, value, most) in
-            [("shards", self.shards.unwrap_or(1), MAX_SHARDS), ("max_files", self.max_files, MAX_FILES)]
-        {
-            if !(1..=most).contains(&value) {
-                let message = format!("`{name}` is {value}, and can be from 1 to {most}");
+        for (name, value, least, most) in [
+            ("shards", self.shards.unwrap_or(1), 1, MAX_SHARDS),
+            ("max_files", self.max_files, 1, MAX_FILES),
+            ("max_findings", self.max_findings, 0, MAX_FINDINGS),
+        ] {
+            if !(least..=most).contains(&value) {
+                let message = format!("`{name}` is {value}, and can be from {least} to {most}");
                 return Err(Error::new("invalid_input", message));
             }
         }
@@ -143,6 +148,7 @@ mod tests {
     fn numbers_and_settings_that_cannot_be_are_refused() {
         assert!(read(json!({"shards": 0})).unwrap_err().contains("from 1 to 1000"));
         assert!(read(json!({"shards": 1_001})).is_err() && read(json!({"max_files": 0})).is_err());
+        assert!(read(json!({"max_findings": 5_001})).is_err() && read(json!({"max_findings": 0})).is_ok());
         assert!(read(json!({"review": {"paths": []}})).unwrap_err().contains("`paths`"));
         assert!(read(json!({"shard": 3})).unwrap_err().contains("unknown field"));
     }

@@ -2,8 +2,6 @@
 //! failed. These are the calls to the host; what comes back is put together
 //! here and told in `report`.
 
-use std::collections::BTreeMap;
-
 use pleach_sdk::{
     AppliedPlan, CallError, Error, Evaluate, Evaluation, Group, JoinResult, MemberOutcome, RunStatus, Spawn, progress,
 };
@@ -12,14 +10,15 @@ use serde_json::Value;
 
 use crate::finding::{Findings, Reviewed};
 use crate::input::Input;
+use crate::left_out::LeftOut;
+use crate::plain;
 use crate::shard::Shard;
-use crate::tree::LeftOut;
 
 /// The most plans that are asked for; the policy has a limit of its own.
 const MAX_ROUNDS: usize = 10;
 
-/// The most skipped files that the report names for one reason.
-const MAX_NAMED: usize = 20;
+/// The longest error or path that the report repeats, in bytes.
+const MAX_TOLD_BYTES: usize = 200;
 
 /// What became of one shard.
 #[derive(Clone, Debug, Serialize)]
@@ -56,7 +55,7 @@ pub struct Review {
     pub bytes_read: u64,
     pub lines_read: u64,
     /// What reviewers did not read, by reason.
-    pub skipped: BTreeMap<String, LeftOut>,
+    pub skipped: LeftOut,
     /// What was said along the way that a reader of the report has to know.
     pub notes: Vec<String>,
 }
@@ -65,15 +64,30 @@ impl Review {
     /// Spawns the reviewers, waits for them, and mends what can be mended.
     pub fn make(input: &Input, shards: &[Shard]) -> Result<Self, Error> {
         let doing = format!("spawning {} runs of `{}`", shards.len(), input.reviewer);
-        let group = group(input, shards)?.start().map_err(|error| Error::from(error).while_doing(&doing))?;
+        let group = group(input, shards)?
+            .start()
+            .map_err(|error| Error::from(error).while_doing(&doing))?;
         progress::report_part(&format!("{} reviewers are at work", shards.len()), 1, 4);
 
         let mut review = Self::default();
-        review.notes.extend(group.warnings.iter().cloned());
-        let joined = group.join().map_err(|error| Error::from(error).while_doing("waiting for the reviewers"))?;
-        review.shards = shards.iter().enumerate().map(|(number, shard)| ShardOutcome::waiting(number, shard)).collect();
+        review.notes.extend(
+            group
+                .warnings
+                .iter()
+                .map(|warning| plain::line(warning, MAX_TOLD_BYTES)),
+        );
+        let joined = group
+            .join()
+            .map_err(|error| Error::from(error).while_doing("waiting for the reviewers"))?;
+        review.shards = shards
+            .iter()
+            .enumerate()
+            .map(|(number, shard)| ShardOutcome::waiting(number, shard))
+            .collect();
         if joined.reason == "join_timed_out" {
-            review.notes.push("The time for the review ran out before every shard was done.".to_owned());
+            review
+                .notes
+                .push("The time for the review ran out before every shard was done.".to_owned());
         }
         let all: Vec<Option<usize>> = (0..shards.len()).map(Some).collect();
         review.take(joined, &all);
@@ -85,7 +99,11 @@ impl Review {
     /// Asks what to do about shards that failed, and takes in what that brings.
     fn mend(&mut self, input: &Input) -> Result<(), Error> {
         for _ in 0..MAX_ROUNDS {
-            if !self.shards.iter().any(|shard| matches!(shard.status, RunStatus::Failed | RunStatus::TimedOut)) {
+            if !self
+                .shards
+                .iter()
+                .any(|shard| matches!(shard.status, RunStatus::Failed | RunStatus::TimedOut))
+            {
                 return Ok(());
             }
             let mut ask = Evaluate::own_children();
@@ -97,13 +115,19 @@ impl Review {
                 Err(error) if error.is_cancelled() => return Err(error.into()),
                 Err(error) => {
                     // The report is worth having without the shards that failed.
-                    self.notes.push(format!("Nothing was done about failed shards: {}.", told(&error)));
+                    self.notes
+                        .push(format!("Nothing was done about failed shards: {}.", told(&error)));
                     return Ok(());
                 }
             };
             let Some(plan) = &evaluation.plan else { return Ok(()) };
-            self.notes.push(format!("A plan for failed shards was carried out: {}.", plan.rationale));
-            let Some(group) = plan.group_id.as_deref().filter(|_| !plan.aborted) else { return Ok(()) };
+            self.notes.push(format!(
+                "A plan for failed shards was carried out: {}.",
+                plain::line(&plan.rationale, MAX_TOLD_BYTES)
+            ));
+            let Some(group) = plan.group_id.as_deref().filter(|_| !plan.aborted) else {
+                return Ok(());
+            };
             progress::report(&format!("failed shards are run again: {}", plan.rationale));
             let places = self.places(&evaluation, plan);
             let joined = pleach_sdk::join(group)
@@ -118,7 +142,9 @@ impl Review {
     /// others are taken in the order of the failures.
     fn places(&self, evaluation: &Evaluation, plan: &AppliedPlan) -> Vec<Option<usize>> {
         let accepted = |run: &str| {
-            plan.steps.iter().any(|step| step.action == "accept" && step.run_id.as_deref() == Some(run))
+            plan.steps
+                .iter()
+                .any(|step| step.action == "accept" && step.run_id.as_deref() == Some(run))
         };
         let mut failed = evaluation
             .failed_children
@@ -147,9 +173,16 @@ impl Review {
         for member in joined.outputs {
             let place = places.get(member.ordinal as usize).copied().flatten();
             // Read one at a time and dropped: together they may be large.
-            let read = read(&member);
-            let named = read.as_ref().ok().and_then(|(shard, _)| *shard).filter(|shard| *shard < self.shards.len());
-            self.settle(named.or(place), &member, read.map(|(_, reviewed)| reviewed));
+            let read = member.output::<Reviewed>().map_err(|error| Why {
+                code: error.code,
+                message: plain::line(&error.message, MAX_TOLD_BYTES),
+            });
+            let named = read.as_ref().ok().and_then(|reviewed| reviewed.shard);
+            self.settle(
+                named.filter(|shard| *shard < self.shards.len()).or(place),
+                &member,
+                read,
+            );
         }
     }
 
@@ -160,7 +193,9 @@ impl Review {
             Err(why) if member.status == RunStatus::Completed => (RunStatus::Failed, Some(why), 0),
             Err(why) => (member.status, Some(why), 0),
         };
-        let Some(shard) = place.and_then(|place| self.shards.get_mut(place)) else { return };
+        let Some(shard) = place.and_then(|place| self.shards.get_mut(place)) else {
+            return;
+        };
         shard.retries += u32::from(!shard.run_id.is_empty());
         shard.run_id = member.run_id.clone();
         (shard.status, shard.error, shard.findings) = (status, error, found);
@@ -173,16 +208,17 @@ impl Review {
         self.lines_read += reviewed.lines_read;
         let named = reviewed.skipped.len() as u64;
         for skipped in reviewed.skipped {
-            let left_out = self.skipped.entry(skipped.reason).or_default();
-            left_out.count += 1;
-            if left_out.paths.len() < MAX_NAMED {
-                left_out.paths.push(skipped.path);
-            }
+            self.skipped.note(&skipped.reason, &skipped.path);
         }
-        if let Some(unnamed) = reviewed.skipped_count.checked_sub(named).filter(|unnamed| *unnamed > 0) {
-            self.skipped.entry("not named".to_owned()).or_default().count += unnamed as usize;
-        }
-        self.findings.merge(reviewed.findings, &reviewed.counts_by_severity, &reviewed.counts_by_rule)
+        self.skipped.count(
+            "not named by the reviewer",
+            reviewed.skipped_count.saturating_sub(named),
+        );
+        self.findings.merge(
+            reviewed.findings,
+            &reviewed.counts_by_severity,
+            &reviewed.counts_by_rule,
+        )
     }
 }
 
@@ -196,7 +232,7 @@ impl ShardOutcome {
             bytes: shard.bytes,
             findings: 0,
             retries: 0,
-            first: shard.paths.first().cloned().unwrap_or_default(),
+            first: plain::line(shard.paths.first().map_or("", String::as_str), MAX_TOLD_BYTES),
             error: None,
         }
     }
@@ -217,22 +253,8 @@ fn group(input: &Input, shards: &[Shard]) -> Result<Group, Error> {
     Ok(group)
 }
 
-/// A member's answer, and the shard that it says it is for.
-fn read(member: &MemberOutcome) -> Result<(Option<usize>, Reviewed), Why> {
-    #[derive(serde::Deserialize)]
-    struct Answer {
-        shard: Option<usize>,
-        #[serde(flatten)]
-        reviewed: Reviewed,
-    }
-    match member.output::<Answer>() {
-        Ok(answer) => Ok((answer.shard, answer.reviewed)),
-        Err(error) => Err(Why { code: error.code, message: error.message }),
-    }
-}
-
 fn told(error: &CallError) -> String {
-    format!("{} ({})", error.message(), error.code())
+    format!("{} ({})", plain::line(error.message(), MAX_TOLD_BYTES), error.code())
 }
 
 #[cfg(test)]
@@ -241,27 +263,42 @@ mod tests {
     use pleach_sdk::{ChildCounts, FailedChild, JoinMode, JoinStatus, PlanStep, RunError, SuggestedAction};
 
     fn review(shards: usize) -> Review {
-        let shard = |_| Shard { paths: vec!["r/a".into()], files: 1, bytes: 1 };
+        let shard = |_| Shard {
+            paths: vec!["r/a".into()],
+            files: 1,
+            bytes: 1,
+        };
         let shards: Vec<Shard> = (0..shards).map(shard).collect();
         Review {
-            shards: shards.iter().enumerate().map(|(number, shard)| ShardOutcome::waiting(number, shard)).collect(),
+            shards: shards
+                .iter()
+                .enumerate()
+                .map(|(number, shard)| ShardOutcome::waiting(number, shard))
+                .collect(),
             ..Review::default()
         }
     }
 
     fn joined(members: &[(&str, Result<&str, &str>)]) -> JoinResult {
-        let outputs = members.iter().enumerate().map(|(ordinal, (run, result))| MemberOutcome {
-            ordinal: ordinal as u32,
-            run_id: (*run).to_owned(),
-            status: if result.is_ok() { RunStatus::Completed } else { RunStatus::Failed },
-            output: result.ok().map(str::to_owned),
-            error: result.err().map(|code| RunError {
-                code: code.to_owned(),
-                message: "it broke".to_owned(),
-                retryable: true,
-                details: None,
-            }),
-        });
+        let outputs = members
+            .iter()
+            .enumerate()
+            .map(|(ordinal, (run, result))| MemberOutcome {
+                ordinal: ordinal as u32,
+                run_id: (*run).to_owned(),
+                status: if result.is_ok() {
+                    RunStatus::Completed
+                } else {
+                    RunStatus::Failed
+                },
+                output: result.ok().map(str::to_owned),
+                error: result.err().map(|code| RunError {
+                    code: code.to_owned(),
+                    message: "it broke".to_owned(),
+                    retryable: true,
+                    details: None,
+                }),
+            });
         JoinResult {
             group_id: "g".into(),
             mode: JoinMode::BestEffort,
@@ -283,7 +320,12 @@ mod tests {
 
     fn told(review: &Review) -> Vec<String> {
         let tell = |shard: &ShardOutcome| {
-            format!("{} {:?} found {} retries {}", shard.run_id, shard.status, shard.findings, shard.retries)
+            let status = serde_json::to_value(shard.status).unwrap();
+            let status = status.as_str().unwrap();
+            format!(
+                "{} {status} found {} retries {}",
+                shard.run_id, shard.findings, shard.retries
+            )
         };
         review.shards.iter().map(tell).collect()
     }
@@ -294,16 +336,28 @@ mod tests {
     #[test]
     fn a_failed_shard_is_told_and_the_others_are_merged() {
         let mut review = review(3);
-        review.take(joined(&[("1", Ok(FOUND)), ("2", Err("trap")), ("3", Ok("[7]"))]), &all(3));
-        assert_eq!(told(&review), [
-            "1 Completed found 1 retries 0",
-            "2 Failed found 0 retries 0",
-            "3 Failed found 0 retries 0"
-        ]);
+        review.take(
+            joined(&[("1", Ok(FOUND)), ("2", Err("trap")), ("3", Ok("[7]"))]),
+            &all(3),
+        );
+        assert_eq!(
+            told(&review),
+            [
+                "1 completed found 1 retries 0",
+                "2 failed found 0 retries 0",
+                "3 failed found 0 retries 0"
+            ]
+        );
         assert_eq!(review.shards[1].error.as_ref().unwrap().code, "trap");
         assert_eq!(review.shards[2].error.as_ref().unwrap().code, "invalid_json");
         assert_eq!((review.files_read, review.bytes_read), (2, 30));
-        assert_eq!((review.skipped["binary"].count, review.skipped["not named"].count), (1, 2));
+        assert_eq!(
+            (
+                review.skipped.by_reason()["binary"].count,
+                review.skipped.by_reason()["not named by the reviewer"].count
+            ),
+            (1, 2)
+        );
     }
 
     fn evaluation(failed: &[&str], steps: &[(&str, Option<&str>, bool)]) -> (Evaluation, AppliedPlan) {
@@ -341,7 +395,13 @@ mod tests {
             needs_replan: true,
             suggested_action: SuggestedAction::Replan,
             failed_children: failed.iter().map(child).collect(),
-            counts: ChildCounts { total: 4, completed: 1, failed: 3, cancelled: 0, running: 0 },
+            counts: ChildCounts {
+                total: 4,
+                completed: 1,
+                failed: 3,
+                cancelled: 0,
+                running: 0,
+            },
             replans_used: 1,
             max_replans: 3,
             plan: Some(plan.clone()),
@@ -352,25 +412,39 @@ mod tests {
     #[test]
     fn a_run_again_takes_the_place_of_the_one_that_failed() {
         let mut review = review(4);
-        review.take(joined(&[("1", Err("io")), ("2", Ok(FOUND)), ("3", Err("trap")), ("4", Err("io"))]), &all(4));
-        let steps = [("retry", Some("5"), false), ("accept", Some("3"), false), ("retry", Some("6"), false)];
+        review.take(
+            joined(&[("1", Err("io")), ("2", Ok(FOUND)), ("3", Err("trap")), ("4", Err("io"))]),
+            &all(4),
+        );
+        let steps = [
+            ("retry", Some("5"), false),
+            ("accept", Some("3"), false),
+            ("retry", Some("6"), false),
+        ];
         let (evaluation, plan) = evaluation(&["1", "3", "4"], &steps);
         let places = review.places(&evaluation, &plan);
         assert_eq!(places, [Some(0), Some(3)]);
         review.take(joined(&[("5", Ok(FOUND)), ("6", Err("io"))]), &places);
-        assert_eq!(told(&review), [
-            "5 Completed found 1 retries 1",
-            "2 Completed found 1 retries 0",
-            "3 Failed found 0 retries 0",
-            "6 Failed found 0 retries 1"
-        ]);
+        assert_eq!(
+            told(&review),
+            [
+                "5 completed found 1 retries 1",
+                "2 completed found 1 retries 0",
+                "3 failed found 0 retries 0",
+                "6 failed found 0 retries 1"
+            ]
+        );
     }
 
     #[test]
     fn a_retry_that_was_denied_has_no_member_in_the_group() {
         let mut review = review(2);
         review.take(joined(&[("1", Err("io")), ("2", Err("io"))]), &all(2));
-        let steps = [("retry", None, true), ("spawn", Some("9"), false), ("retry", Some("3"), false)];
+        let steps = [
+            ("retry", None, true),
+            ("spawn", Some("9"), false),
+            ("retry", Some("3"), false),
+        ];
         let (evaluation, plan) = evaluation(&["1", "2"], &steps);
         assert_eq!(review.places(&evaluation, &plan), [None, Some(1)]);
     }
@@ -380,6 +454,9 @@ mod tests {
         let mut review = review(2);
         review.take(joined(&[("1", Err("io")), ("2", Err("io"))]), &all(2));
         review.take(joined(&[("3", Ok(r#"{"shard":1,"findings":[]}"#))]), &[Some(0)]);
-        assert_eq!(told(&review), ["1 Failed found 0 retries 0", "3 Completed found 0 retries 1"]);
+        assert_eq!(
+            told(&review),
+            ["1 failed found 0 retries 0", "3 completed found 0 retries 1"]
+        );
     }
 }

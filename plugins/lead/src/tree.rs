@@ -1,15 +1,12 @@
 //! The tree as it was listed: the files to review, and which folders can be
 //! handed on whole. Listing it is in `walk`; nothing here calls the host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde::Serialize;
+use crate::left_out::LeftOut;
 
 /// The longest scope, in bytes; the host refuses longer ones.
 const MAX_SCOPE_BYTES: usize = 1_024;
-
-/// The most paths that the report names for one reason.
-const MAX_NAMED: usize = 20;
 
 /// A file to review.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +24,7 @@ pub struct Tree {
     /// Folders with something below them that is not reviewed. A scope for such
     /// a folder would allow more than the review needs.
     mixed: BTreeSet<String>,
-    left_out: BTreeMap<String, LeftOut>,
-}
-
-/// What was not reviewed, for one reason.
-#[derive(Debug, Default, Clone, Serialize)]
-pub struct LeftOut {
-    pub count: usize,
-    /// The first of them.
-    pub paths: Vec<String>,
+    left_out: LeftOut,
 }
 
 impl Tree {
@@ -46,11 +35,7 @@ impl Tree {
     /// Notes something that is not reviewed, and that its folder is for that
     /// reason not handed on whole.
     pub fn leave_out(&mut self, path: &str, reason: &str) {
-        let left_out = self.left_out.entry(reason.to_owned()).or_default();
-        left_out.count += 1;
-        if left_out.paths.len() < MAX_NAMED {
-            left_out.paths.push(path.to_owned());
-        }
+        self.left_out.note(reason, path);
         let mut folder = path;
         while let Some(end) = folder.rfind('/') {
             folder = &folder[..end];
@@ -75,7 +60,7 @@ impl Tree {
     }
 
     /// What was not reviewed, by reason.
-    pub fn left_out(&self) -> &BTreeMap<String, LeftOut> {
+    pub fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
 
@@ -126,15 +111,6 @@ mod tests {
         for (folder, whole) in [("r", false), ("r/a", false), ("r/a/b", false), ("r/a/c", true)] {
             assert_eq!(tree.is_whole(folder), whole, "{folder}");
         }
-    }
-
-    #[test]
-    fn what_is_left_out_is_counted_and_the_first_are_named() {
-        let mut tree = Tree::default();
-        for number in 0..100 {
-            tree.leave_out(&format!("r/{number}"), "link");
-        }
-        assert_eq!((tree.left_out()["link"].count, tree.left_out()["link"].paths.len()), (100, MAX_NAMED));
     }
 
     #[test]

@@ -22,6 +22,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// As it is written in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// One thing to point at.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
@@ -41,10 +53,9 @@ pub struct Finding {
 pub struct Findings {
     per_rule: usize,
     found: Vec<Finding>,
-    counts: BTreeMap<&'static str, usize>,
-    dropped: BTreeMap<&'static str, usize>,
+    tally: Tally,
     /// Of the file that is being reviewed.
-    here: BTreeMap<&'static str, usize>,
+    here: Counts,
     file: String,
 }
 
@@ -54,9 +65,8 @@ impl Findings {
         Self {
             per_rule,
             found: Vec::new(),
-            counts: BTreeMap::new(),
-            dropped: BTreeMap::new(),
-            here: BTreeMap::new(),
+            tally: Tally::default(),
+            here: Counts::new(),
             file: String::new(),
         }
     }
@@ -90,18 +100,18 @@ impl Findings {
         of_file.any(|finding| finding.rule == rule && finding.line == line)
     }
 
-    /// The findings, how many there were of each rule, and how many of those
-    /// were dropped.
-    pub fn into_parts(self) -> (Vec<Finding>, Counts, Counts) {
-        (self.found, self.counts, self.dropped)
+    /// The findings that were kept, and the numbers of all.
+    pub fn into_parts(self) -> (Vec<Finding>, Tally) {
+        (self.found, self.tally)
     }
 
     fn add(&mut self, line: usize, end_line: Option<usize>, rule: &'static str, severity: Severity, message: String) {
-        *self.counts.entry(rule).or_default() += 1;
+        *self.tally.by_rule.entry(rule).or_default() += 1;
+        *self.tally.by_severity.entry(severity.name()).or_default() += 1;
         let here = self.here.entry(rule).or_default();
         *here += 1;
         if *here > self.per_rule {
-            *self.dropped.entry(rule).or_default() += 1;
+            *self.tally.dropped.entry(rule).or_default() += 1;
             return;
         }
         let message = match message.char_indices().nth(MESSAGE_CHARS) {
@@ -112,8 +122,18 @@ impl Findings {
     }
 }
 
-/// A number for each rule that has one.
+/// A number for each name that has one.
 pub type Counts = BTreeMap<&'static str, usize>;
+
+/// How much was found.
+#[derive(Debug, Default, PartialEq)]
+pub struct Tally {
+    /// All findings, dropped or not.
+    pub by_rule: Counts,
+    pub by_severity: Counts,
+    /// Those that were dropped, by rule.
+    pub dropped: Counts,
+}
 
 #[cfg(test)]
 mod tests {
@@ -129,10 +149,11 @@ mod tests {
             }
             findings.at(1, "long-line", Severity::Info, "m");
         }
-        let (found, counts, dropped) = findings.into_parts();
+        let (found, tally) = findings.into_parts();
         assert_eq!(found.len(), 6);
-        assert_eq!(counts, Counts::from([("unfinished", 6), ("long-line", 2)]));
-        assert_eq!(dropped, Counts::from([("unfinished", 2)]));
+        assert_eq!(tally.by_rule, Counts::from([("unfinished", 6), ("long-line", 2)]));
+        assert_eq!(tally.by_severity, Counts::from([("info", 8)]));
+        assert_eq!(tally.dropped, Counts::from([("unfinished", 2)]));
     }
 
     #[test]
@@ -150,7 +171,7 @@ mod tests {
         let mut findings = Findings::at_most(1);
         findings.of_file("a");
         findings.at(1, "long-line", Severity::Info, "é".repeat(5_000));
-        let (found, _, _) = findings.into_parts();
+        let (found, _) = findings.into_parts();
         assert_eq!(found[0].message.chars().count(), MESSAGE_CHARS + 1);
     }
 }

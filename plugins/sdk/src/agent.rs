@@ -36,7 +36,9 @@ macro_rules! agent {
             fn answer(input: ::std::string::String) -> ::std::result::Result<::std::string::String, $crate::Error> {
                 $crate::agent::answer(&input, $run)
             }
-            $crate::agent!(raw answer);
+            $crate::agent! {
+                raw answer
+            }
         };
     };
 }

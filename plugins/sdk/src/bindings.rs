@@ -9,6 +9,7 @@
 #![allow(
     missing_docs,
     unsafe_code,
+    clippy::too_many_arguments,
     reason = "generated: the documentation is in the WIT, and the canonical ABI needs raw memory"
 )]
 

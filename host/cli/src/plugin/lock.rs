@@ -91,10 +91,16 @@ pub fn verify(repo_root: &Path) -> anyhow::Result<Vec<Mismatch>> {
             Some(locked) if locked.path == *path => compare(repo_root, name, locked)?,
             Some(_) | None => Some(MismatchKind::NotRecorded),
         };
-        mismatches.extend(kind.map(|kind| Mismatch { plugin: name.clone(), kind }));
+        mismatches.extend(kind.map(|kind| Mismatch {
+            plugin: name.clone(),
+            kind,
+        }));
     }
     let gone = lock.plugins.keys().filter(|name| !packages.contains_key(*name));
-    mismatches.extend(gone.map(|name| Mismatch { plugin: name.clone(), kind: MismatchKind::NoSources }));
+    mismatches.extend(gone.map(|name| Mismatch {
+        plugin: name.clone(),
+        kind: MismatchKind::NoSources,
+    }));
     Ok(mismatches)
 }
 
@@ -129,28 +135,35 @@ pub fn rebuild_all(repo_root: &Path, check: bool) -> anyhow::Result<Vec<Built>> 
     let mut all = Vec::new();
     for (name, path) in sources::packages(repo_root)? {
         let dir = build::package_folder(&repo_root.join(&path))?;
-        let toolchain = match before.plugins.get(&name) {
+        let recorded = before.plugins.get(&name);
+        let toolchain = match recorded {
             Some(locked) => Toolchain::like(&dir, &locked.builder)?,
             None => Toolchain::find(&dir)?,
         };
         let built = build::compile(&dir, Some(&component_path(repo_root, &name, &path)), &toolchain)?;
-        ensure!(built.name == name, "the package in `{path}` is called `{}`: name folder and package alike", built.name);
-        match before.plugins.get(&name) {
-            Some(locked) if check => agree(&built, locked)?,
-            Some(_) | None => build::write(&built.path, &built.bytes)?,
-        }
-        after.plugins.insert(
-            name,
-            Locked {
-                sources: sources::digest(repo_root, &path)?,
-                component: built.digest.clone(),
-                builder: built.builder.clone(),
-                path,
-            },
+        ensure!(
+            built.name == name,
+            "the package in `{path}` is called `{}`: name folder and package alike",
+            built.name
         );
+        if let Some(locked) = recorded.filter(|_| check) {
+            agree(&built, locked)?;
+        }
+        let locked = Locked {
+            sources: sources::digest(repo_root, &path)?,
+            component: built.digest.clone(),
+            builder: built.builder.clone(),
+            path,
+        };
+        after.plugins.insert(name, locked);
         all.push(built);
     }
+    // Only now, so that a plugin that does not build leaves all of them as they
+    // were, in agreement with the record.
     if !check {
+        for built in &all {
+            build::write(&built.path, &built.bytes)?;
+        }
         after.write(repo_root)?;
     }
     Ok(all)
@@ -171,7 +184,10 @@ fn agree(built: &Built, locked: &Locked) -> anyhow::Result<()> {
     }
     let there = fs::read(&built.path).with_context(|| format!("reading `{}`", built.path.display()))?;
     if !build::same_contract(&there, &built.bytes)? {
-        bail!("the plugin `{}` imports or exports something else than its committed component: {REBUILD}", built.name);
+        bail!(
+            "the plugin `{}` imports or exports something else than its committed component: {REBUILD}",
+            built.name
+        );
     }
     tracing::warn!(
         plugin = built.name,
@@ -190,7 +206,10 @@ impl Lock {
     const VERSION: u32 = 1;
 
     fn empty() -> Self {
-        Self { version: Self::VERSION, plugins: BTreeMap::new() }
+        Self {
+            version: Self::VERSION,
+            plugins: BTreeMap::new(),
+        }
     }
 
     fn read(repo_root: &Path) -> anyhow::Result<Self> {
@@ -283,7 +302,10 @@ mod tests {
             "plugins/one/src/lib.rs",
             "plugins/one/src/deep/er.rs",
         ] {
-            check(|root| put(root, path, "changed"), &[("one", MismatchKind::SourcesChanged)]);
+            check(
+                |root| put(root, path, "changed"),
+                &[("one", MismatchKind::SourcesChanged)],
+            );
         }
     }
 
@@ -291,19 +313,34 @@ mod tests {
     fn line_ends_and_what_builds_leave_behind_are_not_sources() {
         check(|root| put(root, "plugins/one/target/x.rs", "built"), &[]);
         check(|root| put(root, "plugins/one/other.wasm", "built"), &[]);
-        check(|root| put(root, "plugins/one/Cargo.toml", &MANIFEST.replace('\n', "\r\n")), &[]);
+        check(
+            |root| put(root, "plugins/one/Cargo.toml", &MANIFEST.replace('\n', "\r\n")),
+            &[],
+        );
     }
 
     #[test]
     fn another_component_and_none_are_told_apart() {
-        check(|root| put(root, "plugins/one/one.wasm", "other"), &[("one", MismatchKind::ComponentChanged)]);
-        check(|root| fs::remove_file(root.join("plugins/one/one.wasm")).unwrap(), &[("one", MismatchKind::NoComponent)]);
+        check(
+            |root| put(root, "plugins/one/one.wasm", "other"),
+            &[("one", MismatchKind::ComponentChanged)],
+        );
+        check(
+            |root| fs::remove_file(root.join("plugins/one/one.wasm")).unwrap(),
+            &[("one", MismatchKind::NoComponent)],
+        );
     }
 
     #[test]
     fn a_plugin_that_came_or_went_is_noticed() {
-        check(|root| put(root, "tests/guests/two/Cargo.toml", MANIFEST), &[("two", MismatchKind::NotRecorded)]);
-        check(|root| fs::remove_dir_all(root.join("plugins/one")).unwrap(), &[("one", MismatchKind::NoSources)]);
+        check(
+            |root| put(root, "tests/guests/two/Cargo.toml", MANIFEST),
+            &[("two", MismatchKind::NotRecorded)],
+        );
+        check(
+            |root| fs::remove_dir_all(root.join("plugins/one")).unwrap(),
+            &[("one", MismatchKind::NoSources)],
+        );
     }
 
     #[test]
@@ -311,6 +348,9 @@ mod tests {
         let root = repository();
         put(root.path(), LOCK, "{\"version\": 2, \"plugins\": {}}");
         let error = verify(root.path()).unwrap_err().to_string();
-        assert!(error.ends_with("it has version 2, and this program reads version 1"), "{error}");
+        assert!(
+            error.ends_with("it has version 2, and this program reads version 1"),
+            "{error}"
+        );
     }
 }

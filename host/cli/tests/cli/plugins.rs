@@ -38,7 +38,7 @@ fn a_published_version_never_changes() {
     desk.expect(0, &first);
     desk.expect(0, &first);
     let other = ["plugin", "publish", &guest("trap"), "--name", "one", "--version", "1.0.0"];
-    desk.expect(2, &other).says(&["publishing `", "one", "1.0.0", "hint: "]);
+    desk.expect(2, &other).says(&["publishing `", "one@1.0.0", "raise the version"]);
     assert_eq!(desk.expect(0, &["run", "one", "--format", "json"]).json()["status"], "completed");
 }
 

@@ -132,6 +132,20 @@ impl Tree {
         amounts
     }
 
+    /// Writes down what the runs from `first` on have reserved.
+    pub(crate) fn write_reserved(&mut self, now: Timestamp, first: RunIx) {
+        for ix in first..self.runs.len() {
+            let (reserved, surface) = (self.runs[ix].spec.request.budget, self.runs[ix].surface);
+            if !reserved.is_empty() {
+                let moved = BudgetMove {
+                    reserved,
+                    ..BudgetMove::default()
+                };
+                self.emit(now, ix, surface, Fact::Budget(Box::new(moved)));
+            }
+        }
+    }
+
     /// The account that a new run draws on; part of applying its spawn.
     pub(crate) fn open_account(
         &mut self,

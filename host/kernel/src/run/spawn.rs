@@ -141,6 +141,7 @@ impl Tree {
             tree: None,
         };
         self.emit_from(now, caller, node_id, surface, Fact::SpawnDecision(Box::new(decision)));
+        self.write_reserved(now, first);
         first
     }
 

@@ -30,7 +30,14 @@ pub fn scopes(texts: &[&str]) -> Vec<Scope> {
 }
 
 /// What the root of a scene may use and delegate.
-const EVERYTHING: [&str; 6] = ["fs.read:*", "llm:*", "run.abandon:*", "run.cancel:*", "secret:*", "spawn:*"];
+const EVERYTHING: [&str; 6] = [
+    "fs.read:*",
+    "llm:*",
+    "run.abandon:*",
+    "run.cancel:*",
+    "secret:*",
+    "spawn:*",
+];
 
 pub fn everything() -> Grant {
     Grant::new(scopes(&EVERYTHING), scopes(&EVERYTHING))
@@ -59,7 +66,13 @@ pub fn closing(parent_close: ParentClose) -> SpawnRequest {
 }
 
 pub fn retrying(max_attempts: u32, initial_ms: u64) -> SpawnRequest {
-    let retry = Retry { max_attempts, backoff: Backoff::Fixed, initial_ms, max_ms: None, jitter: 0.0 };
+    let retry = Retry {
+        max_attempts,
+        backoff: Backoff::Fixed,
+        initial_ms,
+        max_ms: None,
+        jitter: 0.0,
+    };
     with(child("a"), |request| request.retry = Some(retry))
 }
 
@@ -77,7 +90,12 @@ pub fn found(target: &str) -> Resolution {
         "mend" => Role::Replanner,
         _ => Role::Agent,
     };
-    let plugin = PluginRef { name: name.into(), version: "1.0.0".into(), digest: "sha256:00".into(), role };
+    let plugin = PluginRef {
+        name: name.into(),
+        version: "1.0.0".into(),
+        digest: "sha256:00".into(),
+        role,
+    };
     Resolution::Found(Arc::new(plugin))
 }
 
@@ -88,7 +106,12 @@ pub fn ready(request: SpawnRequest) -> Spawn {
 
 pub fn members(requests: impl IntoIterator<Item = SpawnRequest>) -> SpawnGroup {
     let members = requests.into_iter().map(ready).collect();
-    SpawnGroup { members, key_prefix: None, join: JoinPolicy::default(), node_id: None }
+    SpawnGroup {
+        members,
+        key_prefix: None,
+        join: JoinPolicy::default(),
+        node_id: None,
+    }
 }
 
 pub fn policy() -> Policy {
@@ -129,7 +152,10 @@ impl Scene {
         let (mut policy, mut request) = (policy(), SpawnRequest::new("lead", Payload::null()));
         request.scopes = everything();
         change(&mut policy, &mut request);
-        let submit = Submit { spawn: ready(request), limits: Limits::CEILING };
+        let submit = Submit {
+            spawn: ready(request),
+            limits: Limits::CEILING,
+        };
         let tree = Tree::open(
             Timestamp(START),
             root(),
@@ -140,7 +166,14 @@ impl Scene {
         )
         .unwrap_or_else(|denial| panic!("{denial}"));
         let auditor = Auditor::new();
-        let mut scene = Self { tree, now: START, calls: 0, log: Vec::new(), shown: 0, auditor };
+        let mut scene = Self {
+            tree,
+            now: START,
+            calls: 0,
+            log: Vec::new(),
+            shown: 0,
+            auditor,
+        };
         scene.take();
         scene.start(0);
         scene.shown = scene.log.len();
@@ -154,13 +187,18 @@ impl Scene {
     /// Takes what was decided, and checks what holds of any decision.
     pub fn take(&mut self) {
         for event in self.tree.take_events() {
-            self.auditor.observe(&event).unwrap_or_else(|rule| panic!("{rule}: {event:?}"));
+            self.auditor
+                .observe(&event)
+                .unwrap_or_else(|rule| panic!("{rule}: {event:?}"));
             let text = serde_json::to_string(&event).unwrap_or_else(|error| panic!("{error}"));
-            self.log.push(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")));
+            self.log
+                .push(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")));
             assert_eq!(self.log.last(), Some(&event), "an event is read back as it was written");
         }
         self.auditor.between_decisions().unwrap_or_else(|rule| panic!("{rule}"));
-        self.auditor.agrees_with(&self.tree).unwrap_or_else(|rule| panic!("{rule}"));
+        self.auditor
+            .agrees_with(&self.tree)
+            .unwrap_or_else(|rule| panic!("{rule}"));
         // Folding a long log after each of its decisions takes too long.
         if self.log.len() < 200 {
             let folded = Tree::fold(self.tree.id(), self.log.clone()).unwrap_or_else(|error| panic!("{error}"));
@@ -189,13 +227,18 @@ impl Scene {
 
     pub fn try_ready(&mut self, caller: u32, spawn: Spawn) -> Result<Spawned, Box<Denial>> {
         self.calls += 1;
-        let answer = self.tree.spawn_run(self.at(), id(caller), Surface::Guest, spawn, self.calls);
+        let answer = self
+            .tree
+            .spawn_run(self.at(), id(caller), Surface::Guest, spawn, self.calls);
         self.take();
         answer
     }
 
     pub fn spawn(&mut self, caller: u32, request: SpawnRequest) -> u32 {
-        self.try_spawn(caller, request).unwrap_or_else(|denial| panic!("{denial}")).run_id.index
+        self.try_spawn(caller, request)
+            .unwrap_or_else(|denial| panic!("{denial}"))
+            .run_id
+            .index
     }
 
     /// A child that runs.
@@ -207,16 +250,23 @@ impl Scene {
 
     pub fn try_group(&mut self, caller: u32, group: SpawnGroup) -> Result<SpawnedGroup, Box<Denial>> {
         self.calls += 1;
-        let answer = self.tree.spawn_group(self.at(), id(caller), Surface::Guest, group, self.calls);
+        let answer = self
+            .tree
+            .spawn_group(self.at(), id(caller), Surface::Guest, group, self.calls);
         self.take();
         answer
     }
 
     /// A group whose members run; gives the first one.
     pub fn group(&mut self, caller: u32, join: JoinPolicy, requests: impl IntoIterator<Item = SpawnRequest>) -> u32 {
-        let group = SpawnGroup { join, ..members(requests) };
+        let group = SpawnGroup {
+            join,
+            ..members(requests)
+        };
         let first = self.tree.runs().len() as u32;
-        let spawned = self.try_group(caller, group).unwrap_or_else(|denial| panic!("{denial}"));
+        let spawned = self
+            .try_group(caller, group)
+            .unwrap_or_else(|denial| panic!("{denial}"));
         for member in &spawned.members {
             self.start(member.run_id.index);
         }
@@ -230,7 +280,15 @@ impl Scene {
 
     pub fn finish(&mut self, run: u32, outcome: Outcome, usage: Usage) {
         let attempt = self.tree.run(id(run)).map_or(1, |run| run.attempt);
-        self.tree.finish(self.at(), Finish { run_id: id(run), attempt, outcome, usage });
+        self.tree.finish(
+            self.at(),
+            Finish {
+                run_id: id(run),
+                attempt,
+                outcome,
+                usage,
+            },
+        );
         self.take();
     }
 
@@ -239,12 +297,19 @@ impl Scene {
     }
 
     pub fn fail(&mut self, run: u32) {
-        self.finish(run, Outcome::Failed(RunError::new("broken", "it broke")), Usage::default());
+        self.finish(
+            run,
+            Outcome::Failed(RunError::new("broken", "it broke")),
+            Usage::default(),
+        );
     }
 
     /// Fails in a way that another try may mend.
     pub fn flake(&mut self, run: u32) {
-        let error = RunError { retryable: true, ..RunError::new("flaky", "try again") };
+        let error = RunError {
+            retryable: true,
+            ..RunError::new("flaky", "try again")
+        };
         self.finish(run, Outcome::Failed(error), Usage::default());
     }
 
@@ -290,9 +355,16 @@ fn numbers(ids: &[RunId]) -> String {
 fn tell(event: &Event) -> String {
     match &event.fact {
         Fact::SpawnDecision(decision) => {
-            let group = decision.group_id.map(|group| format!(" as g{}", group.index)).unwrap_or_default();
+            let group = decision
+                .group_id
+                .map(|group| format!(" as g{}", group.index))
+                .unwrap_or_default();
             let verb = if decision.idempotent { "finds" } else { "spawns" };
-            format!("{} {verb} [{}]{group}", event.run_id.index, numbers(&decision.spawned_run_ids))
+            format!(
+                "{} {verb} [{}]{group}",
+                event.run_id.index,
+                numbers(&decision.spawned_run_ids)
+            )
         }
         Fact::ChildLifecycle(life) => {
             let mut line = format!("{} {}", life.child_run_id.index, in_words(life.status));
@@ -317,27 +389,56 @@ fn tell(event: &Event) -> String {
             line
         }
         Fact::JoinDecision(join) => {
-            let JoinCounts { success, failure, cancelled, .. } = join.counts;
-            let trigger = join.trigger_run_id.map(|run| format!(" by {}", run.index)).unwrap_or_default();
+            let JoinCounts {
+                success,
+                failure,
+                cancelled,
+                ..
+            } = join.counts;
+            let trigger = join
+                .trigger_run_id
+                .map(|run| format!(" by {}", run.index))
+                .unwrap_or_default();
             let status = format!("{:?}", join.status);
-            format!("join g{}: {status} ({}){trigger}, {success}/{failure}/{cancelled}", join.group_id.index, join.reason)
+            format!(
+                "join g{}: {status} ({}){trigger}, {success}/{failure}/{cancelled}",
+                join.group_id.index, join.reason
+            )
         }
         Fact::PolicyDeny(denial) => format!("{} denied {}: {}", event.run_id.index, denial.action, denial.code),
         Fact::CancellationPropagation(cancel) => {
-            format!("{} cancels [{}] ({})", event.run_id.index, numbers(&cancel.cancelled_run_ids), cancel.reason)
+            format!(
+                "{} cancels [{}] ({})",
+                event.run_id.index,
+                numbers(&cancel.cancelled_run_ids),
+                cancel.reason
+            )
         }
         Fact::RouteDecision(verdict) => format!("{} routes: {}", verdict.run_id.index, answer(verdict)),
         Fact::JudgeVerdict(verdict) => format!("{} judges: {}", verdict.run_id.index, answer(verdict)),
         Fact::ReplanDecision(replan) => {
-            let reason = replan.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let reason = replan
+                .reason
+                .as_ref()
+                .map(|reason| format!(" ({reason})"))
+                .unwrap_or_default();
             let plan = if replan.plan.is_some() { ", with a plan" } else { "" };
             let failed = numbers(&replan.failed_run_ids);
             let used = format!("{}/{}", replan.replans_used, replan.max_replans);
-            format!("{} replans [{failed}]: {:?}{reason} {used}{plan}", replan.run_id.index, replan.suggested_action)
+            format!(
+                "{} replans [{failed}]: {:?}{reason} {used}{plan}",
+                replan.run_id.index, replan.suggested_action
+            )
         }
         Fact::Progress(progress) => format!("{} reports: {}", event.run_id.index, progress.message),
         Fact::Budget(moved) => {
             let mut line = format!("{} budget", event.run_id.index);
+            if !moved.reserved.is_empty() {
+                line += &format!(
+                    " reserved {}",
+                    serde_json::to_string(&moved.reserved).unwrap_or_default()
+                );
+            }
             if !moved.spent.is_zero() {
                 line += &format!(" spent {}", serde_json::to_string(&moved.spent).unwrap_or_default());
             }
@@ -345,7 +446,10 @@ fn tell(event: &Event) -> String {
                 line += " exhausted";
             }
             if moved.settled {
-                line += &format!(" settled, {} back", serde_json::to_string(&moved.refunded).unwrap_or_default());
+                line += &format!(
+                    " settled, {} back",
+                    serde_json::to_string(&moved.refunded).unwrap_or_default()
+                );
             }
             line
         }
@@ -353,7 +457,10 @@ fn tell(event: &Event) -> String {
 }
 
 fn in_words(step: Step) -> String {
-    serde_json::to_value(step).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(step)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 fn answer(verdict: &PluginVerdict) -> String {

@@ -15,14 +15,25 @@ fn a_run_is_ended_when_its_time_is_over_and_not_before() {
     let run = scene.spawn(0, within(child("a"), 100));
     scene.wait(1_000);
     scene.start(run);
-    assert_eq!(scene.tree.runs()[1].deadline(), Some(Timestamp(START + 1_100)), "counted from the start");
+    assert_eq!(
+        scene.tree.runs()[1].deadline(),
+        Some(Timestamp(START + 1_100)),
+        "counted from the start"
+    );
     scene.skip();
     scene.wait(99);
     assert_eq!(scene.told(), "");
     scene.wait(1);
     scene.stop(run);
-    expect![].assert_eq(&scene.told());
-    assert_eq!(scene.tree.runs()[1].error().map(|error| error.code), Some("timed_out".into()));
+    expect![[r#"
+        1 closing as timed_out
+        1 timed_out
+    "#]]
+    .assert_eq(&scene.told());
+    assert_eq!(
+        scene.tree.runs()[1].error().map(|error| error.code),
+        Some("timed_out".into())
+    );
 }
 
 #[test]
@@ -37,7 +48,10 @@ fn the_time_runs_on_over_tries_and_waits() {
     scene.flake(run);
     scene.skip();
     scene.wait(40);
-    expect![].assert_eq(&scene.told());
+    expect![[r#"
+        1 timed_out in try 3
+    "#]]
+    .assert_eq(&scene.told());
 }
 
 #[test]
@@ -49,7 +63,14 @@ fn a_parent_that_times_out_takes_its_children_along() {
     scene.wait(100);
     scene.stop(parent);
     scene.stop(child);
-    expect![].assert_eq(&scene.told());
+    expect![[r#"
+        1 closing as timed_out
+        1 cancels [2] (parent_timed_out)
+        1 closing as timed_out
+        2 cancelled (parent_timed_out)
+        1 timed_out
+    "#]]
+    .assert_eq(&scene.told());
 }
 
 #[test]
@@ -66,13 +87,26 @@ fn a_result_in_time_beats_the_clock() {
 #[test]
 fn what_is_due_together_is_decided_runs_first() {
     let mut scene = Scene::new();
-    let join = JoinPolicy { mode: JoinMode::BestEffort, quorum: None, timeout_ms: Some(100) };
+    let join = JoinPolicy {
+        mode: JoinMode::BestEffort,
+        quorum: None,
+        timeout_ms: Some(100),
+    };
     scene.group(0, join, [within(child("a"), 100), child("b")]);
     scene.skip();
     scene.wait(100);
-    expect![].assert_eq(&scene.told());
+    expect![[r#"
+        1 closing as timed_out
+        join g0: TimedOut (join_timed_out), 0/0/2
+        0 cancels [2] (join_timed_out)
+    "#]]
+    .assert_eq(&scene.told());
     let result = scene.tree.join_result(group_id(0)).unwrap();
-    assert_eq!(result.outputs[0].status, RunStatus::Cancelled, "its guest had not stopped yet");
+    assert_eq!(
+        result.outputs[0].status,
+        RunStatus::Cancelled,
+        "its guest had not stopped yet"
+    );
     scene.stop(1);
     assert_eq!(scene.status(1), RunStatus::TimedOut);
     assert_eq!(scene.tree.join_result(group_id(0)), Some(result));
@@ -85,7 +119,10 @@ fn a_root_times_out_too() {
     scene.wait(50);
     assert_eq!(scene.statuses(), "running cancelled");
     scene.stop(0);
-    assert_eq!((scene.statuses().as_str(), scene.tree.is_ended()), ("timed_out cancelled", true));
+    assert_eq!(
+        (scene.statuses().as_str(), scene.tree.is_ended()),
+        ("timed_out cancelled", true)
+    );
 }
 
 #[test]
@@ -96,5 +133,10 @@ fn a_clock_that_jumps_decides_everything_at_once_in_order() {
     }
     scene.skip();
     scene.wait(1_000_000);
-    expect![].assert_eq(&scene.told());
+    expect![[r#"
+        2 closing as timed_out
+        3 closing as timed_out
+        1 closing as timed_out
+    "#]]
+    .assert_eq(&scene.told());
 }

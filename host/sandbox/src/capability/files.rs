@@ -145,7 +145,7 @@ impl Guest {
             format!(", to which `{asked}` leads")
         };
         let message = format!("this needs the scope `{wanted}`{link}, which the run may not use");
-        Err(self.deny(Denial::new(Code::ScopeNotHeld, wish.action(), message).of_target(&asked.into())))
+        Err(self.deny(Denial::new(Code::ScopeRequired, wish.action(), message).of_target(&asked.into())))
     }
 
     fn allows<E>(&self, scope: Result<Scope, E>) -> bool {

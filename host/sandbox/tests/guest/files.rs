@@ -124,15 +124,15 @@ async fn what_was_not_granted_is_denied_and_logged() {
     )
     .await;
     assert!(
-        answers[..6].iter().all(|answer| code(answer) == "scope_not_held"),
+        answers[..6].iter().all(|answer| code(answer) == "scope_required"),
         "{answers:?}"
     );
     assert!(
         answers[6..].iter().all(|answer| answer.get("ok").is_some()),
         "{answers:?}"
     );
-    assert_eq!(logged[0], "files.read scope_not_held repo/private/key");
-    assert_eq!((&*logged[1], logged.len()), ("files.list scope_not_held repo", 6));
+    assert_eq!(logged[0], "files.read scope_required repo/private/key");
+    assert_eq!((&*logged[1], logged.len()), ("files.list scope_required repo", 6));
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn nothing_is_readable_by_default() {
     let steps = json!([{"op": "roots"}, read("repo/README"), {"op": "list", "path": "repo"}]);
     let (answers, _) = script(folder.path(), &[], steps).await;
     assert_eq!(answers[0]["ok"], json!([]));
-    assert_eq!([code(&answers[1]), code(&answers[2])], ["scope_not_held"; 2]);
+    assert_eq!([code(&answers[1]), code(&answers[2])], ["scope_required"; 2]);
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn a_link_is_followed_only_below_its_root_and_only_to_what_was_granted() {
         "{answers:?}"
     );
     assert!(
-        answers[2..].iter().all(|answer| code(answer) == "scope_not_held"),
+        answers[2..].iter().all(|answer| code(answer) == "scope_required"),
         "{answers:?}"
     );
     assert_eq!(logged.len(), 5);

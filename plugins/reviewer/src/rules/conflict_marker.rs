@@ -1,60 +1,104 @@
-//! Conflict markers that a merge left behind.
+//! What a merge leaves behind where it could not decide.
 //!
-//! A row of equal signs alone underlines headings in prose, so a marker counts
-//! only together with its counterpart.
+//! A lone row of equal signs underlines headings, and a lone row of arrows
+//! quotes mail, so a conflict is told by its opening marker and by the order of
+//! the ones that follow.
 
-use super::Found;
-use crate::finding::Severity;
+use crate::finding::{Findings, Severity};
+use crate::input::Settings;
+use crate::lexer::Class;
 use crate::source::Source;
 
-pub const NAME: &str = "conflict-marker";
+pub const ID: &str = "conflict-marker";
 
-const SIGNS: usize = 7;
-
-pub fn check(source: &Source<'_>, found: &mut Found<'_>) {
-    let mut opened = None;
+pub fn check(source: &Source, _: &Settings, findings: &mut Findings) {
+    let mut opened: Option<usize> = None;
     let mut divided = false;
-    for (number, line) in source.numbered() {
+    let mut fenced = false;
+    for (number, line) in source.lines() {
+        if source.language.is_markdown() && line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if fenced {
+            continue;
+        }
         if is_marker(line, '<') {
-            opened = Some(number);
-            divided = false;
-        } else if is_marker(line, '=') && opened.is_some() {
+            if let Some(first) = opened {
+                alone(source, first, findings);
+            }
+            (opened, divided) = (Some(number), false);
+        } else if opened.is_some() && line == "=======" {
             divided = true;
         } else if is_marker(line, '>') {
-            if let (Some(start), true) = (opened, divided) {
-                found(start, Severity::Error, format!("an unresolved merge conflict, up to line {number}"));
+            match opened.take() {
+                Some(first) if divided => {
+                    let message = "a merge was not resolved here: take one side or join both, and delete the markers";
+                    findings.over((first, number), ID, severity(source, first), message);
+                }
+                Some(first) => alone(source, first, findings),
+                None => {}
             }
-            opened = None;
         }
+    }
+    if let Some(first) = opened {
+        alone(source, first, findings);
     }
 }
 
-/// Seven of the sign at the start of the line, then its end or a space.
+fn alone(source: &Source, line: usize, findings: &mut Findings) {
+    // Prose may show one marker; code does not compile with it.
+    if source.language.is_code() {
+        findings.at(line, ID, severity(source, line), "a marker of a merge was left behind: delete it");
+    }
+}
+
+/// Within a string it may be meant.
+fn severity(source: &Source, line: usize) -> Severity {
+    let (start, _) = source.span(line);
+    if source.classes[start] == Class::Text { Severity::Info } else { Severity::Error }
+}
+
 fn is_marker(line: &str, sign: char) -> bool {
     let rest = line.trim_start_matches(sign);
-    line.len() - rest.len() == SIGNS && (rest.is_empty() || rest.starts_with(' '))
+    line.len() - rest.len() == 7 && (rest.is_empty() || rest.starts_with(' '))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::lines;
+    use crate::rules::found;
 
-    fn marker(sign: &str) -> String {
-        sign.repeat(SIGNS)
+    /// `<`, `=` and `>` at the start of a line stand for markers, which this
+    /// file must not have itself.
+    fn check_text(path: &str, text: &str, expected: &[&str]) {
+        let marked = |line: &str| match line.chars().next() {
+            Some(sign @ ('<' | '>')) => format!("{}{}", sign.to_string().repeat(7), &line[1..]),
+            Some('=') => "=".repeat(7),
+            _ => line.to_owned(),
+        };
+        let text: Vec<String> = text.split('\n').map(marked).collect();
+        let found = found(check, path, &text.join("\n"));
+        let found: Vec<_> = found.iter().map(|f| f.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(found, expected, "{path}");
     }
 
     #[test]
-    fn a_whole_conflict_is_one_finding() {
-        let text = format!("a\n{} HEAD\nb\n{}\nc\n{} branch\n", marker("<"), marker("="), marker(">"));
-        assert_eq!(lines("a.rs", text, check), [2]);
+    fn a_conflict_is_one_finding() {
+        check_text("a.rs", "x\n< HEAD\na\n=\nb\n> branch\ny", &["2 Error"]);
+        check_text("a.md", "< HEAD\na\n=\nb\n>\n< HEAD\n=\n> c", &["1 Error", "6 Error"]);
     }
 
     #[test]
-    fn underlines_and_longer_rows_are_no_conflict() {
-        let text = format!("Heading\n{}\n\n{}<\n{}\n", marker("="), marker("<"), marker("="));
-        assert!(lines("a.rst", text, check).is_empty());
-        let text = format!("{} HEAD\nand nothing after it\n{} x\n", marker("<"), marker(">"));
-        assert!(lines("a.md", text, check).is_empty());
+    fn a_marker_alone_counts_in_code_only() {
+        check_text("a.rs", "< HEAD\nx", &["1 Error"]);
+        check_text("a.md", "< HEAD\nx", &[]);
+        check_text("a.rs", "> mail", &[]);
+        check_text("a.md", "Heading\n=\n", &[]);
+    }
+
+    #[test]
+    fn an_example_in_prose_or_in_a_string_is_meant() {
+        check_text("a.md", "```\n< HEAD\na\n=\nb\n> c\n```\n", &[]);
+        check_text("a.py", "x = '''\n< HEAD\na\n=\nb\n> c\n'''\n", &["2 Info"]);
     }
 }

@@ -1,66 +1,90 @@
-//! Source files without a licence header.
+//! Source files that do not say under which licence they are.
 //!
-//! Which header a project wants, if any, is its own affair: it is asked for by
-//! name, or expected where most of the files have one.
+//! It looks at all files of a review together: unless the caller says what it
+//! wants, a header is missed only where nearly every other file has one. Whether
+//! the licence is the right one is not judged.
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Findings, Severity};
+use crate::input::{LicenceHeader, Settings};
+use crate::lexer::Class;
 use crate::source::Source;
 
-pub const NAME: &str = "licence-header";
+pub const ID: &str = "licence-header";
 
-/// Where a header is looked for.
-const TOP_LINES: usize = 25;
+/// What a header says, in lower case.
+const MARKS: [&str; 6] =
+    ["spdx-license-identifier", "copyright", "licensed under", "license:", "licence:", "public domain"];
 
-/// A shorter file has nothing to protect.
-const MIN_LINES: usize = 5;
+/// How many lines from the start a header may begin in.
+const HEAD_LINES: usize = 30;
 
-/// So many files make a habit.
-const MIN_FILES: usize = 5;
+/// A file with fewer lines has nothing to protect.
+const LEAST_LINES: usize = 5;
 
-/// What headers say.
-const MARKS: [&str; 5] = ["spdx-license-identifier", "copyright", "licensed under", "all rights reserved", "\u{a9}"];
+/// With fewer files there is no custom to be seen.
+const LEAST_FILES: usize = 5;
 
-/// What is known of the files so far.
-#[derive(Default)]
-pub struct Notes {
+/// This many of a hundred files make a custom.
+const CUSTOM_PERCENT: usize = 80;
+
+/// What was seen of the headers so far.
+#[derive(Debug, Default)]
+pub struct Licences {
     with: usize,
     without: Vec<String>,
-    asked_for: bool,
 }
 
-impl Notes {
-    /// Look at one file.
-    pub fn note(&mut self, source: &Source<'_>, wanted: Option<&str>) {
-        self.asked_for = wanted.is_some();
-        if !source.is_code() || source.lines.len() < MIN_LINES {
+impl Licences {
+    pub fn look_at(&mut self, source: &Source, settings: &Settings) {
+        if !source.language.is_code() || source.generated || source.line_count() < LEAST_LINES {
             return;
         }
-        let top: Vec<String> = source.lines.iter().take(TOP_LINES).map(|line| line.to_lowercase()).collect();
-        let wanted = wanted.map(str::to_lowercase);
-        let has = |line: &String| match &wanted {
-            Some(wanted) => line.contains(wanted.as_str()),
-            None => MARKS.iter().any(|mark| line.contains(mark)) && source.is_blank_or_comment(line),
+        let required = match &settings.licence_header {
+            Some(LicenceHeader::Required(false)) => return,
+            Some(LicenceHeader::Saying(text)) => Some(text.as_str()),
+            Some(LicenceHeader::Required(true)) | None => None,
         };
-        if top.iter().any(has) {
+        if has_header(source, required) {
             self.with += 1;
         } else {
             self.without.push(source.path.to_owned());
         }
     }
 
-    /// The files that lack a header, where one is expected.
-    pub fn findings(&mut self) -> Vec<Finding> {
-        let files = self.with + self.without.len();
-        let habit = files >= MIN_FILES && self.with * 10 >= files * 6;
-        if !self.asked_for && !habit {
-            return Vec::new();
-        }
-        let why = match self.asked_for {
-            true => "no licence header as asked for".to_owned(),
-            false => format!("no licence header, and {} of {files} files here have one", self.with),
+    /// Point at the files without a header, where they should have one.
+    pub fn finish(self, settings: &Settings, findings: &mut Findings) {
+        let all = self.with + self.without.len();
+        let (severity, why) = match &settings.licence_header {
+            Some(LicenceHeader::Saying(text)) => {
+                (Severity::Warning, format!("the file does not open with `{text}`, which is required here"))
+            }
+            Some(LicenceHeader::Required(_)) => {
+                (Severity::Warning, "the file does not open with a licence, which is required here".to_owned())
+            }
+            None if all >= LEAST_FILES && self.with * 100 >= all * CUSTOM_PERCENT => {
+                (Severity::Info, format!("the file does not open with a licence, as {} of {all} files here do", self.with))
+            }
+            None => return,
         };
-        let finding = |file| Finding { file, line: 1, rule: NAME, severity: Severity::Warning, message: why.clone() };
-        self.without.drain(..).map(finding).collect()
+        for path in &self.without {
+            findings.of_file(path);
+            findings.at(1, ID, severity, why.clone());
+        }
+    }
+}
+
+fn has_header(source: &Source, required: Option<&str>) -> bool {
+    let head = (1..=source.line_count().min(HEAD_LINES)).filter(|line| {
+        let (start, end) = source.span(*line);
+        source.classes[start..end].contains(&Class::Comment)
+    });
+    let head: Vec<_> = head.map(|line| source.line(line)).collect();
+    match required {
+        Some(text) => head.join("\n").contains(text),
+        None => {
+            let head = head.join("\n").to_lowercase();
+            MARKS.iter().any(|mark| head.contains(mark))
+        }
     }
 }
 
@@ -68,37 +92,46 @@ impl Notes {
 mod tests {
     use super::*;
 
-    fn missing(files: &[(&str, bool)], wanted: Option<&str>) -> Vec<String> {
-        let mut notes = Notes::default();
-        for (path, header) in files {
-            let top = if *header { concat!("// SPDX-", "License-Identifier: MIT\n") } else { "// nothing\n" };
-            let text = format!("{top}{}", "line();\n".repeat(10));
-            notes.note(&Source::new(path, text.as_bytes()).unwrap(), wanted);
+    const WITH: &str = "// SPDX-License-Identifier: Apache-2.0\na\nb\nc\nd\n";
+    const WITHOUT: &str = "// nothing\na\nb\nc\nd\n";
+
+    fn check(licence_header: Option<LicenceHeader>, with: usize, without: usize, expected: usize) {
+        let settings = Settings { licence_header, ..Settings::usual() };
+        let mut licences = Licences::default();
+        for (text, count) in [(WITH, with), (WITHOUT, without)] {
+            for number in 0..count {
+                licences.look_at(&Source::new(&format!("repo/{number}.rs"), text), &settings);
+            }
         }
-        notes.findings().into_iter().map(|finding| finding.file).collect()
-    }
-
-    const FIVE: [(&str, bool); 5] = [("a.rs", true), ("b.rs", true), ("c.rs", true), ("d.rs", true), ("e.rs", false)];
-
-    #[test]
-    fn a_header_is_missed_where_most_files_have_one() {
-        assert_eq!(missing(&FIVE, None), ["e.rs"]);
+        let mut findings = Findings::at_most(1);
+        licences.finish(&settings, &mut findings);
+        assert_eq!(findings.into_parts().0.len(), expected);
     }
 
     #[test]
-    fn a_project_without_headers_is_left_alone() {
-        assert!(missing(&FIVE.map(|(path, _)| (path, false)), None).is_empty());
-        assert!(missing(&FIVE[2..], None).is_empty());
+    fn a_header_is_missed_only_where_the_others_have_one() {
+        check(None, 9, 1, 1);
+        check(None, 6, 4, 0);
+        check(None, 0, 9, 0);
+        check(None, 3, 0, 0);
     }
 
     #[test]
-    fn a_header_that_was_asked_for_has_to_be_that_one() {
-        assert_eq!(missing(&FIVE[3..], Some("license-identifier: MIT")), ["e.rs"]);
-        assert_eq!(missing(&FIVE[3..], Some("Apache-2.0")), ["d.rs", "e.rs"]);
+    fn what_the_caller_says_outranks_the_custom() {
+        check(Some(LicenceHeader::Required(true)), 0, 3, 3);
+        check(Some(LicenceHeader::Required(false)), 9, 1, 0);
+        check(Some(LicenceHeader::Saying("Apache-2.0".into())), 2, 1, 1);
+        check(Some(LicenceHeader::Saying("MIT".into())), 2, 1, 3);
     }
 
     #[test]
-    fn prose_and_data_need_no_header() {
-        assert!(missing(&[("a.md", false), ("b.json", false), ("c.toml", false)], Some("x")).is_empty());
+    fn short_and_foreign_files_need_none() {
+        let settings = Settings { licence_header: Some(LicenceHeader::Required(true)), ..Settings::usual() };
+        let mut licences = Licences::default();
+        licences.look_at(&Source::new("a.rs", "mod b;\n"), &settings);
+        licences.look_at(&Source::new("a.json", WITHOUT), &settings);
+        let mut findings = Findings::at_most(1);
+        licences.finish(&settings, &mut findings);
+        assert!(findings.into_parts().0.is_empty());
     }
 }

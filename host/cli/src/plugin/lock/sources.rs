@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::plugin::build::{self, FLAGS, PROFILE, TARGET};
+use crate::plugin::build::{self, Memory, PROFILE, TARGET};
 
 /// Folders with one folder for each plugin, from the repository's top.
 const HOMES: [&str; 2] = ["plugins", "tests/guests"];
@@ -40,7 +40,7 @@ pub fn packages(repo_root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 pub fn digest(repo_root: &Path, path: &str) -> anyhow::Result<String> {
     let mut everything = Vec::new();
     let settings = PROFILE.map(|(name, value)| format!("{name}={value}"));
-    let flags = FLAGS.map(str::to_owned);
+    let flags = Memory::default().flags();
     for setting in settings.iter().chain(&flags).chain([&TARGET.to_owned()]) {
         add(&mut everything, "", setting.as_bytes());
     }

@@ -95,6 +95,10 @@ impl Ledger {
     /// A budget event.
     pub fn moved(&mut self, run: usize, moved: &BudgetMove) -> Finding {
         self.spent(run, &moved.spent);
+        if !moved.reserved.is_empty() && self.accounts.get(&run).map(|account| account.granted) != Some(moved.reserved)
+        {
+            return Err("what is told to be reserved is what was asked for".into());
+        }
         if !moved.settled {
             return Ok(());
         }
