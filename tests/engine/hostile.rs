@@ -13,7 +13,7 @@ use crate::scene::{Scene, answers, facts, log, open_policy, until, wait};
 const HELD_UP: Duration = Duration::from_secs(5);
 
 async fn scene(guests: &[&str]) -> Scene {
-    let limits = GuestLimits { max_fuel: 2_000_000_000, memory_bytes: 16 << 20, ..GuestLimits::default() };
+    let limits = GuestLimits { max_fuel: 200_000_000, memory_bytes: 16 << 20, ..GuestLimits::default() };
     let scene = Scene::with(Host::builder().guest_limits(limits).grace(Duration::from_millis(50))).await;
     scene.publish(guests).await;
     scene

@@ -1,13 +1,13 @@
 //! `pleach events`: the log of a run's tree.
 
 use clap::Args;
-use pleach_engine::kernel::{Query, RootId};
-use pleach_engine::{Error, Host};
+use pleach_engine::kernel::Query;
 
 use crate::exit::{Exit, Mistake};
 use crate::narrate::{Shown, Written};
 use crate::output::{Format, Output};
 use crate::place::Place;
+use crate::tree::abandoned_note;
 use crate::{select, stderr};
 
 /// Show the log of a run's tree: what happened, in order.
@@ -41,23 +41,16 @@ impl Show {
         let run = host.run(id).await?;
         let mut output = Output::stdout();
         let mut array = Vec::new();
-        // To where the log reaches now, unless it is followed to its end.
-        let reach = async || Ok::<u64, Error>(run.tree(Query { max_nodes: Some(1), ..Query::default() }).await?.seq);
-        let mut last = if self.follow { u64::MAX } else { reach().await? };
-        let mut abandoned = std::pin::pin!(abandoned(&host, id.root));
+        // To where the log reaches now, unless somebody will add to it.
+        let abandoned = run.is_abandoned().await?;
+        let last = match self.follow && !abandoned {
+            true => u64::MAX,
+            false => run.tree(Query { max_nodes: Some(1), ..Query::default() }).await?.seq,
+        };
         let mut next = self.from.max(1);
         let mut events = run.events(next);
         while next <= last {
-            let record = tokio::select! {
-                biased;
-                record = events.next() => record,
-                error = &mut abandoned, if last == u64::MAX => {
-                    stderr::line(&format!("note: {error}"));
-                    last = reach().await?;
-                    continue;
-                }
-            };
-            let Some(record) = record.transpose()? else { break };
+            let Some(record) = events.next().await.transpose()? else { break };
             next = record.seq + 1;
             let event = Shown::of(&record);
             if !event.concerns(id) {
@@ -75,16 +68,9 @@ impl Show {
         if self.format == Format::Json {
             output.json(&array.iter().map(Written::of).collect::<Vec<_>>())?;
         }
+        if abandoned {
+            stderr::line(&abandoned_note(id));
+        }
         Ok(Exit::Completed)
-    }
-}
-
-/// Returns once nobody will add to a tree's log although the tree has not ended:
-/// its host is gone. The error says so.
-async fn abandoned(host: &Host, root: RootId) -> Error {
-    let waited = async { host.run(root.run()).await?.wait().await };
-    match waited.await {
-        Err(error) => error,
-        Ok(_) => std::future::pending().await,
     }
 }

@@ -106,11 +106,12 @@ impl Shown {
         format!("{child} {}{attempt}{error}{late}", self.text("status"))
     }
 
-    /// The error in the data, as `code: message`.
+    /// The error in the data, as `code: message`, without what follows its first
+    /// line, such as a backtrace.
     pub fn error(&self) -> Option<String> {
         let error = self.data.get("error").filter(|error| !error.is_null())?;
         let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-        Some(format!("{}: {}", part("code"), part("message")))
+        Some(format!("{}: {}", part("code"), part("message").lines().next().unwrap_or_default()))
     }
 
     fn join(&self) -> String {

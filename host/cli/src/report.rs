@@ -101,7 +101,7 @@ pub fn summary(ended: &Ended, body: &Value, counts: Counts, spent: &Usage) -> St
     let end = ended.finished_at.unwrap_or(ended.created_at);
     write!(out, "{word} after {}", text::duration(end.since_ms(ended.created_at))).ok();
     if let Some(error) = &ended.error {
-        write!(out, ": {} ({})", text::line(&error.message), text::line(&error.code)).ok();
+        write!(out, " ({}): {}", text::line(&error.code), text::block(error.message.trim_end())).ok();
     }
     write!(out, "\nrun {}", ended.run_id).ok();
     if counts.total() > 1 {

@@ -178,12 +178,13 @@ impl Run {
 
     async fn carry_out(&self, host: &Host, submission: Submission, interrupts: Interrupts) -> anyhow::Result<Exit> {
         let mut output = Output::stdout();
+        let name = submission.agent.split('@').next().unwrap_or_default().to_owned();
         let run = match host.submit(submission).await {
             Ok(run) => run,
             Err(error) => return self.refused(host, error, &mut output).await,
         };
         let alone = self.format != Format::Ndjson || !std::io::stdout().is_terminal();
-        let mut progress = Progress::start(Show::suited(self.quiet, alone), run.id(), &self.agent);
+        let mut progress = Progress::start(Show::suited(self.quiet, alone), run.id(), &name);
         let stopper = tokio::spawn(interrupts.stop(run.clone()));
         let mut events = run.events(1);
         while let Some(record) = events.next().await {

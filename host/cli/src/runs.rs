@@ -50,11 +50,20 @@ struct Row<'a> {
     finished_at: Option<String>,
     last_seq: u64,
     policy_version: u64,
+    /// It has not ended, and the host that ran it is gone.
+    abandoned: bool,
 }
 
-impl<'a> From<&'a TreeSummary> for Row<'a> {
-    fn from(tree: &'a TreeSummary) -> Self {
+/// A tree, and whether its host has left it behind.
+struct Listed {
+    tree: TreeSummary,
+    abandoned: bool,
+}
+
+impl<'a> From<&'a Listed> for Row<'a> {
+    fn from(Listed { tree, abandoned }: &'a Listed) -> Self {
         Self {
+            abandoned: *abandoned,
             run_id: tree.root.to_string(),
             plugin: &tree.plugin,
             status: &tree.status,
@@ -71,7 +80,11 @@ impl Runs {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
         let host = place.open_existing().await?;
         let status = self.status.and_then(|status| Some(status.to_possible_value()?.get_name().to_owned()));
-        let trees = host.runs(RunFilter { status, limit: self.limit }).await?;
+        let mut trees = Vec::new();
+        for tree in host.runs(RunFilter { status, limit: self.limit }).await? {
+            let abandoned = tree.finished_at.is_none() && host.run(tree.root.run()).await?.is_abandoned().await?;
+            trees.push(Listed { tree, abandoned });
+        }
         let mut output = Output::stdout();
         match self.format {
             Format::Text if trees.is_empty() => output.line("no runs")?,
@@ -85,15 +98,15 @@ impl Runs {
     }
 }
 
-fn table(trees: &[TreeSummary]) -> String {
+fn table(trees: &[Listed]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["run", "plugin", "status", "runs", "started (UTC)", "took"]);
-    for tree in trees {
+    for Listed { tree, abandoned } in trees {
         let took = tree.finished_at.map(|end| text::duration(end.since_ms(tree.created_at)));
         table.add_row([
             Cell::new(tree.root),
             Cell::new(text::line(&tree.plugin)),
-            Cell::new(&tree.status),
+            Cell::new(if *abandoned { format!("{}, host gone", tree.status) } else { tree.status.clone() }),
             Cell::new(text::thousands(u64::from(tree.run_count))).set_alignment(CellAlignment::Right),
             Cell::new(text::date_and_time(tree.created_at)),
             Cell::new(took.unwrap_or_default()),

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use pleach_engine::kernel::{Query, Timestamp};
+use pleach_engine::kernel::{Query, RunId, Timestamp};
 use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::narrate::short;
 use crate::output::{Format, Output};
 use crate::place::Place;
-use crate::{select, text};
+use crate::{select, stderr, text};
 
 /// The fields that hold an instant.
 const INSTANTS: [&str; 3] = ["created_at", "started_at", "finished_at"];
@@ -44,11 +44,18 @@ impl Tree {
         let id = select::run(&host, &self.run).await?;
         let query =
             Query { run_id: Some(id), max_depth: self.depth, max_nodes: Some(self.nodes), skip_children: self.skip };
-        let view = host.run(id).await?.tree(query).await?;
-        let mut json = serde_json::to_value(&view)?;
+        let run = host.run(id).await?;
+        let abandoned = run.is_abandoned().await?;
+        let mut json = serde_json::to_value(run.tree(query).await?)?;
+        json["abandoned"] = abandoned.into();
         let mut output = Output::stdout();
         match self.format {
-            Format::Text => output.line(&picture(&json["tree"]))?,
+            Format::Text => {
+                output.line(&picture(&json["tree"]))?;
+                if abandoned {
+                    stderr::line(&abandoned_note(id));
+                }
+            }
             Format::Json | Format::Ndjson => {
                 write_instants(&mut json["tree"]);
                 match self.format {
@@ -59,6 +66,13 @@ impl Tree {
         }
         Ok(Exit::Completed)
     }
+}
+
+/// Says that a tree stands still because its host is gone.
+pub fn abandoned_note(run: RunId) -> String {
+    format!(
+        "note: the host that ran this is gone, so nothing of it runs any more; `pleach cancel {run}` ends it for good"
+    )
 }
 
 /// Turns the instants of a node and of those below it into text. What a guest
@@ -108,7 +122,8 @@ fn label(node: &Value, id: &str) -> String {
     }
     if let Some(error) = node.get("error").filter(|error| error.is_object()) {
         let part = |key: &str| error[key].as_str().unwrap_or_default();
-        write!(out, "  {}", text::line(&text::cut(&format!("{}: {}", part("code"), part("message")), 120))).ok();
+        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        write!(out, "  {}", text::line(&text::cut(&format!("{}: {}", part("code"), first(part("message"))), 120))).ok();
     }
     out
 }

@@ -6,6 +6,7 @@
 //! decided is the kernel's, how events are kept is the store's, how guests run
 //! is the sandbox's.
 
+mod append;
 mod builder;
 mod clock;
 mod dispatch;

@@ -6,9 +6,10 @@ use pleach_kernel::{
     Caller, Cancel, Cancelled, Event, Finish, Outcome, Payload, Query, RunError, RunId, RunStatus, Surface, Timestamp,
     Tree, TreeView, Usage,
 };
-use pleach_store::{Append, Owner, TreeSummary};
+use pleach_store::Owner;
 use serde::{Deserialize, Serialize};
 
+use crate::append::append;
 use crate::error::Error;
 use crate::events::Events;
 use crate::host::Host;
@@ -105,6 +106,22 @@ impl Run {
         }
     }
 
+    /// Whether the tree has not ended although the host that ran it is gone, so
+    /// that nothing will happen in it by itself.
+    pub async fn is_abandoned(&self) -> Result<bool, Error> {
+        if self.mailbox().is_some() {
+            return Ok(false);
+        }
+        let (root, store) = (self.id.root, self.host.store());
+        let orphaned = match store.owner(root).await? {
+            Owner::Dead => true,
+            // A tree that this host opened and no longer runs has ended.
+            Owner::Mine | Owner::Live | Owner::Unknown => false,
+        };
+        // The end is looked for last: a host may have ended the tree and then itself.
+        Ok(orphaned && store.tree(root).await?.is_some_and(|tree| tree.finished_at.is_none()))
+    }
+
     /// The events of the run's tree from `from_seq` on, and on until it ends.
     pub fn events(&self, from_seq: u64) -> Events {
         match self.mailbox() {
@@ -197,24 +214,7 @@ impl Run {
         if events.is_empty() {
             return Ok(answer);
         }
-        let root = tree.root();
-        let append = Append {
-            root: tree.id(),
-            tenant: tree.tenant().clone(),
-            expected_seq,
-            events: events.iter().map(|event| serde_json::to_vec(event).unwrap_or_default()).collect(),
-            summary: TreeSummary {
-                root: tree.id(),
-                tenant: tree.tenant().clone(),
-                plugin: format!("{}@{}", root.spec.plugin.name, root.spec.plugin.version),
-                status: root.status.as_str().to_owned(),
-                created_at: root.created_at,
-                finished_at: root.finished_at.filter(|_| tree.is_ended()),
-                run_count: tree.runs().len() as u32,
-                last_seq: tree.seq(),
-                policy_version: tree.policy().version,
-            },
-        };
+        let append = append(&tree, expected_seq, &events);
         let (done, written) = tokio::sync::oneshot::channel();
         self.host.store().append(append, Box::new(move |result| drop(done.send(result))));
         written.await.unwrap_or(Err(pleach_store::Error::Closed))?;

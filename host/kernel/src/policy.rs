@@ -29,7 +29,9 @@ pub struct Limits {
     pub join_timeout_ms: u64,
     /// Answers `replan` that one run may be given.
     pub max_replans: u32,
-    /// Answers `replan` in a row without a change for the better.
+    /// Looks in a row without a change for the better after which `replan` is not
+    /// answered any more. The first look has nothing to compare with, so that 0
+    /// is as 1.
     pub max_stalls: u32,
 }
 

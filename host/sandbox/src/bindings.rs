@@ -4,8 +4,6 @@
 //! each world is called from a file in `role/`. The three smaller worlds take
 //! their shared interfaces from `agent`, so that one implementation serves all.
 
-// Generated: the shapes are those of the WIT.
-#[allow(clippy::large_enum_variant)]
 pub(crate) mod agent {
     wasmtime::component::bindgen!({
         path: "../../wit",

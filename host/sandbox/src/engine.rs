@@ -58,7 +58,9 @@ pub(crate) struct Pool {
 }
 
 /// A slot of the pool, free again when this is dropped: after the store.
-pub(crate) struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(crate) struct Slot {
+    _held: OwnedSemaphorePermit,
+}
 
 impl Engines {
     pub(crate) fn new(limits: &GuestLimits, slots: u32) -> Result<Self, Error> {
@@ -133,7 +135,11 @@ impl Pool {
 
     /// A free slot, if there is one.
     pub(crate) fn slot(&self) -> Option<Slot> {
-        self.free.clone().try_acquire_owned().ok().map(Slot)
+        self.free
+            .clone()
+            .try_acquire_owned()
+            .ok()
+            .map(|held| Slot { _held: held })
     }
 
     /// Whether what a component says that it needs fits a slot.

@@ -16,7 +16,9 @@ pub(crate) struct Live {
 
 /// A place for one live guest; given back when it is dropped.
 #[derive(Debug)]
-pub struct LivePermit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct LivePermit {
+    _held: OwnedSemaphorePermit,
+}
 
 impl Live {
     pub(crate) fn new(most: usize) -> Self {
@@ -36,16 +38,16 @@ impl Live {
     }
 
     pub(crate) fn try_acquire(&self) -> Option<LivePermit> {
-        self.places.clone().try_acquire_owned().ok().map(LivePermit)
+        self.places
+            .clone()
+            .try_acquire_owned()
+            .ok()
+            .map(|held| LivePermit { _held: held })
     }
 
     pub(crate) async fn acquire(&self) -> Result<LivePermit, Error> {
-        self.places
-            .clone()
-            .acquire_owned()
-            .await
-            .map(LivePermit)
-            .map_err(|_| Error::ShutDown)
+        let held = self.places.clone().acquire_owned().await.map_err(|_| Error::ShutDown)?;
+        Ok(LivePermit { _held: held })
     }
 
     /// No more places are given.

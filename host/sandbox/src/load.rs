@@ -112,6 +112,10 @@ impl Loader {
         F: Future<Output = Result<Vec<u8>, String>>,
     {
         let digest: Arc<str> = digest.into();
+        if !is_digest(&digest) {
+            let why = "its digest is not `sha256:` and 64 hexadecimal digits in lower case".into();
+            return Err(Error::Bytes { digest, why });
+        }
         let mut bytes = Some(bytes);
         loop {
             if let Some(plugin) = self.loaded(&digest) {
@@ -254,4 +258,11 @@ impl Loader {
 /// `sha256:` and 64 hexadecimal digits.
 pub(crate) fn digest_of(bytes: &[u8]) -> Arc<str> {
     format!("sha256:{}", hex(&Sha256::digest(bytes))).into()
+}
+
+/// A digest names files, so nothing else may pass for one.
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|digits| {
+        digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
 }

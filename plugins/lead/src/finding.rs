@@ -49,6 +49,9 @@ pub struct Finding {
     pub line: Option<u32>,
     pub rule: String,
     pub message: String,
+    /// Where it is about more than one line, the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_line: Option<u32>,
 }
 
 impl Finding {
@@ -69,9 +72,6 @@ impl Finding {
 /// of findings is no review.
 #[derive(Debug, Deserialize)]
 pub struct Reviewed {
-    /// The number that the reviewer was given for its shard.
-    #[serde(default)]
-    pub shard: Option<usize>,
     pub findings: Vec<Finding>,
     /// Of all that was found, listed or not.
     #[serde(default)]
@@ -232,6 +232,7 @@ mod tests {
             line: Some(line),
             rule: "r".into(),
             message: "m".into(),
+            end_line: None,
         }
     }
 

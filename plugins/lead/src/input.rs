@@ -37,7 +37,8 @@ pub struct Input {
     /// The agent that reviews a shard.
     #[serde(default = "default_reviewer")]
     pub reviewer: String,
-    /// Settings that every reviewer is given, besides its paths.
+    /// Settings that every reviewer is given, besides its `paths`, and an empty
+    /// `exclude` where there is none among them.
     #[serde(default)]
     pub review: Map<String, Value>,
     /// How long the reviewers have, all together; by default what the policy
@@ -73,11 +74,9 @@ impl Input {
                 return Err(Error::new("invalid_input", message));
             }
         }
-        for taken in ["paths", "shard"] {
-            if self.review.contains_key(taken) {
-                let message = format!("`review` cannot set `{taken}`, which each reviewer is given by its lead");
-                return Err(Error::new("invalid_input", message));
-            }
+        if self.review.contains_key("paths") {
+            let message = "`review` cannot set `paths`, which each reviewer is given by its lead";
+            return Err(Error::new("invalid_input", message));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ const MAX_UNFINISHED: usize = 50;
 /// The report with the first `listed` of its findings.
 pub fn render(report: &Report, listed: usize) -> String {
     let mut out = String::from("# Code review\n\n");
-    put(&mut out, format_args!("{}\n", text(&report.summary())));
+    put(&mut out, format_args!("{}\n", text(&report.came_to())));
     if let Some(verdict) = &report.verdict {
         let word = match verdict.outcome {
             Outcome::Pass => "passed",
@@ -133,16 +133,32 @@ fn put(out: &mut String, line: std::fmt::Arguments) {
     writeln!(out, "{line}").unwrap_or_default();
 }
 
-/// Text in which nothing is markup.
+/// Text in which nothing is markup but pairs of backticks, which are how a
+/// reviewer quotes.
 fn text(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    // An even number of parts has a backtick without its fellow, and between two
+    // that touch there is nothing to quote.
+    let quotes = parts.len() % 2 == 1 && parts.iter().skip(1).step_by(2).all(|part| !part.trim().is_empty());
+    if !quotes {
+        return escaped(text);
+    }
+    let parts = parts.iter().enumerate();
+    parts
+        .map(|(at, part)| if at % 2 == 1 { code(part) } else { escaped(part) })
+        .collect()
+}
+
+fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if "\\`*_[]()<>|!~&#".contains(c) {
+        if "\\`*_[]<>|~&#".contains(c) {
             out.push('\\');
         }
         out.push(c);
     }
-    out
+    // What looks like an address is made a link even without any markup.
+    out.replace("://", "\\://").replace("www.", "www\\.")
 }
 
 /// A code span that fits into a cell of a table.
@@ -173,8 +189,13 @@ mod tests {
     #[test]
     fn nothing_from_the_tree_is_markup() {
         let markdown = render(&fixture::report(), 3);
-        assert!(markdown.contains("| a key: \\`AKIA…\\` \\| \\<b\\> |"), "{markdown}");
-        assert_eq!(text("![x](http://y) &lt;"), "\\!\\[x\\]\\(http://y\\) \\&lt;");
+        assert!(markdown.contains("| a key: `AKIA…` \\| \\<b\\> |"), "{markdown}");
+        assert_eq!(text("![x](http://y) &lt; www.z"), "!\\[x\\](http\\://y) \\&lt; www\\.z");
+        assert_eq!(
+            (text("a `b"), text("``a``")),
+            ("a \\`b".to_owned(), "\\`\\`a\\`\\`".to_owned())
+        );
+        assert_eq!(text("a `<b>|` c"), "a `<b>\\|` c");
         assert_eq!(code("a|b`c\nd"), "`a\\|b'c d`");
     }
 }

@@ -114,6 +114,23 @@ impl Report {
 
     /// What the review came to, in a few sentences.
     pub fn summary(&self) -> String {
+        let mut summary = self.came_to();
+        if let Some(verdict) = &self.verdict {
+            let word = match verdict.outcome {
+                Outcome::Pass => "Passed",
+                Outcome::Fail => "Failed",
+            };
+            summary.push_str(&format!(
+                " {word} by `{}`: {}.",
+                verdict.judge,
+                plain::line(&verdict.rationale, 600)
+            ));
+        }
+        summary
+    }
+
+    /// The summary without the verdict.
+    pub fn came_to(&self) -> String {
         let by_severity: Vec<String> = Severity::ALL
             .map(|severity| format!("{} {}", self.counts.of(severity), severity.as_str()))
             .into();
@@ -130,17 +147,6 @@ impl Report {
             0 => {}
             1 => summary.push_str(" 1 shard was not reviewed to the end."),
             several => summary.push_str(&format!(" {several} shards were not reviewed to the end.")),
-        }
-        if let Some(verdict) = &self.verdict {
-            let word = match verdict.outcome {
-                Outcome::Pass => "Passed",
-                Outcome::Fail => "Failed",
-            };
-            summary.push_str(&format!(
-                " {word} by `{}`: {}.",
-                verdict.judge,
-                plain::line(&verdict.rationale, 600)
-            ));
         }
         summary
     }
@@ -204,6 +210,7 @@ pub mod fixture {
             line: Some(place.1),
             rule: rule.into(),
             message: message.into(),
+            end_line: None,
         }
     }
 

@@ -137,9 +137,10 @@ impl Review {
         Ok(())
     }
 
-    /// Which shard each member of the plan's group is for, as far as that can be
-    /// told: a reviewer that hands back its `shard` says so itself, and the
-    /// others are taken in the order of the failures.
+    /// Which shard each member of the plan's group is for. The contract does not
+    /// say which failure a retry answers, so they are taken in the order of the
+    /// failures, as a replanner that goes through them one by one has them. What
+    /// was found counts in any case; only the table of shards depends on it.
     fn places(&self, evaluation: &Evaluation, plan: &AppliedPlan) -> Vec<Option<usize>> {
         let accepted = |run: &str| {
             plan.steps
@@ -173,16 +174,8 @@ impl Review {
         for member in joined.outputs {
             let place = places.get(member.ordinal as usize).copied().flatten();
             // Read one at a time and dropped: together they may be large.
-            let read = member.output::<Reviewed>().map_err(|error| Why {
-                code: error.code,
-                message: plain::line(&error.message, MAX_TOLD_BYTES),
-            });
-            let named = read.as_ref().ok().and_then(|reviewed| reviewed.shard);
-            self.settle(
-                named.filter(|shard| *shard < self.shards.len()).or(place),
-                &member,
-                read,
-            );
+            let read = member.output::<Reviewed>().map_err(|error| why(&member, error));
+            self.settle(place, &member, read);
         }
     }
 
@@ -244,13 +237,28 @@ fn group(input: &Input, shards: &[Shard]) -> Result<Group, Error> {
     if let Some(timeout_ms) = input.timeout_ms {
         group = group.timeout_ms(timeout_ms);
     }
-    for (number, shard) in shards.iter().enumerate() {
+    for shard in shards {
         let mut review = input.review.clone();
         review.insert("paths".to_owned(), Value::from(shard.paths.clone()));
-        review.insert("shard".to_owned(), Value::from(number));
+        // What to leave out was decided when the tree was listed.
+        review
+            .entry("exclude")
+            .or_insert_with(|| Value::from(Vec::<Value>::new()));
         group = group.member(Spawn::of(&input.reviewer).input(&review)?.can_use(shard.scopes()));
     }
     Ok(group)
+}
+
+/// The run's own error, or what is wrong with its answer.
+fn why(member: &MemberOutcome, error: Error) -> Why {
+    let (code, message) = match &member.error {
+        Some(error) => (error.code.clone(), &error.message),
+        None => (error.code, &error.message),
+    };
+    Why {
+        code,
+        message: plain::line(message, MAX_TOLD_BYTES),
+    }
 }
 
 fn told(error: &CallError) -> String {
@@ -447,16 +455,5 @@ mod tests {
         ];
         let (evaluation, plan) = evaluation(&["1", "2"], &steps);
         assert_eq!(review.places(&evaluation, &plan), [None, Some(1)]);
-    }
-
-    #[test]
-    fn a_reviewer_that_names_its_shard_is_believed() {
-        let mut review = review(2);
-        review.take(joined(&[("1", Err("io")), ("2", Err("io"))]), &all(2));
-        review.take(joined(&[("3", Ok(r#"{"shard":1,"findings":[]}"#))]), &[Some(0)]);
-        assert_eq!(
-            told(&review),
-            ["1 failed found 0 retries 0", "3 completed found 0 retries 1"]
-        );
     }
 }

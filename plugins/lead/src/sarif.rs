@@ -54,7 +54,10 @@ fn result(finding: &Finding, root: &str, rule_index: usize) -> Value {
         .unwrap_or(&finding.file);
     let mut place = json!({"artifactLocation": {"uri": uri(path), "uriBaseId": BASE}});
     if let Some(line) = finding.line() {
-        place["region"] = json!({"startLine": line});
+        place["region"] = match finding.end_line.filter(|end| *end > line) {
+            Some(end) => json!({"startLine": line, "endLine": end}),
+            None => json!({"startLine": line}),
+        };
     }
     let message = match finding.message.trim() {
         // A result has to say something.

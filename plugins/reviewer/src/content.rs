@@ -23,7 +23,10 @@ pub enum Content {
         invalid_at: Option<usize>,
     },
     /// Text up to `text.len()`, and then `junk_bytes` that are none.
-    TextThenJunk { text: String, junk_bytes: usize },
+    TextThenJunk {
+        text: String,
+        junk_bytes: usize,
+    },
     Binary,
 }
 
@@ -60,7 +63,10 @@ fn decode(bytes: Vec<u8>, source: bool) -> Content {
         return Content::Binary;
     }
     let text = String::from_utf8_lossy(bytes).into_owned();
-    Content::Text { text, invalid_at: Some(error.utf8_error().valid_up_to()) }
+    Content::Text {
+        text,
+        invalid_at: Some(error.utf8_error().valid_up_to()),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::finding::{Findings, Severity};
 use crate::input::Settings;
+use crate::lexer::Class;
 use crate::source::Source;
 
 pub const ID: &str = "duplicated-block";
@@ -18,7 +19,7 @@ pub const ID: &str = "duplicated-block";
 /// bytes each.
 const MOST_LINES: usize = 300_000;
 
-/// A line with fewer letters and digits says nothing.
+/// A line with fewer letters says nothing.
 const LEAST_LETTERS: usize = 3;
 
 /// Bytes of a block for each line that it must have at least; less is a list.
@@ -54,7 +55,7 @@ impl Duplicates {
         }
         for (number, text) in source.lines() {
             let text = text.trim();
-            if !source.has_code(number) || !says_something(text) {
+            if !says_something(source, number) || is_import(text) {
                 continue;
             }
             if self.lines.len() == MOST_LINES {
@@ -68,7 +69,10 @@ impl Duplicates {
                 test: source.is_test(number),
             });
         }
-        self.files.push(File { path: source.path.to_owned(), end: self.lines.len() });
+        self.files.push(File {
+            path: source.path.to_owned(),
+            end: self.lines.len(),
+        });
     }
 
     /// Point at every block that was there before.
@@ -127,9 +131,14 @@ impl Duplicates {
     fn report(&self, earlier: usize, at: usize, length: usize, findings: &mut Findings) {
         let (first, last) = (self.lines[at], self.lines[at + length - 1]);
         let (from, to) = (self.lines[earlier].number, self.lines[earlier + length - 1].number);
-        let severity = if first.test || self.lines[earlier].test { Severity::Info } else { Severity::Warning };
+        let severity = if first.test || self.lines[earlier].test {
+            Severity::Info
+        } else {
+            Severity::Warning
+        };
         let path = &self.file_of(earlier).path;
-        let message = format!("{length} lines of code are the same as in `{path}`, lines {from} to {to}: keep one of them");
+        let message =
+            format!("{length} lines of code are the same as in `{path}`, lines {from} to {to}: keep one of them");
         findings.over((first.number as usize, last.number as usize), ID, severity, message);
     }
 
@@ -139,11 +148,29 @@ impl Duplicates {
     }
 }
 
-fn says_something(line: &str) -> bool {
-    const IMPORTS: [&str; 9] =
-        ["use ", "pub use ", "import ", "from ", "#include", "using ", "package ", "require ", "export * "];
-    let letters = line.bytes().filter(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80).count();
-    letters >= LEAST_LETTERS && !IMPORTS.iter().any(|import| line.starts_with(import))
+/// Letters in strings and comments do not count: rows of data are no code.
+fn says_something(source: &Source, number: usize) -> bool {
+    let (start, end) = source.span(number);
+    let bytes = source.text.as_bytes()[start..end]
+        .iter()
+        .zip(&source.classes[start..end]);
+    let letters = bytes.filter(|(byte, class)| byte.is_ascii_alphabetic() && **class == Class::Code);
+    letters.take(LEAST_LETTERS).count() == LEAST_LETTERS
+}
+
+fn is_import(line: &str) -> bool {
+    const IMPORTS: [&str; 9] = [
+        "use ",
+        "pub use ",
+        "import ",
+        "from ",
+        "#include",
+        "using ",
+        "package ",
+        "require ",
+        "export * ",
+    ];
+    IMPORTS.iter().any(|import| line.starts_with(import))
 }
 
 fn hash(text: &str) -> u64 {
@@ -157,7 +184,9 @@ mod tests {
     use super::*;
 
     fn block(name: &str, lines: usize) -> String {
-        (0..lines).map(|line| format!("    {name}_{line}.do_something(with({line}))?;\n")).collect()
+        (0..lines)
+            .map(|line| format!("    {name}_{line}.do_something(with({line}))?;\n"))
+            .collect()
     }
 
     fn check(files: &[(&str, &str)], expected: &[(&str, usize, Option<usize>, &str)]) {
@@ -170,7 +199,14 @@ mod tests {
         let (found, _) = findings.into_parts();
         let found: Vec<_> = found
             .iter()
-            .map(|f| (f.file.as_str(), f.line, f.end_line, f.message.split('`').nth(1).unwrap_or_default()))
+            .map(|f| {
+                (
+                    f.file.as_str(),
+                    f.line,
+                    f.end_line,
+                    f.message.split('`').nth(1).unwrap_or_default(),
+                )
+            })
             .collect();
         assert_eq!(found, expected);
     }
@@ -194,6 +230,10 @@ mod tests {
         check(&[("a.rs", &short), ("b.rs", &short)], &[]);
         let row = "    push(the_same_thing_again());\n".repeat(60);
         check(&[("a.rs", &row), ("b.rs", &row)], &[]);
+        let table: String = (0..60)
+            .map(|n| format!("    '\\u{{{n}}}', \"and a row of data\",\n"))
+            .collect();
+        check(&[("a.py", &table), ("b.py", &table)], &[]);
         let list: String = (0..60).map(|n| format!("a{n}00,\n")).collect();
         check(&[("a.rs", &list), ("b.rs", &list)], &[]);
         let data = block("x", 30);

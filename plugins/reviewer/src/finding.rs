@@ -83,13 +83,7 @@ impl Findings {
     }
 
     /// Point at lines, the last included.
-    pub fn over(
-        &mut self,
-        lines: (usize, usize),
-        rule: &'static str,
-        severity: Severity,
-        message: impl Into<String>,
-    ) {
+    pub fn over(&mut self, lines: (usize, usize), rule: &'static str, severity: Severity, message: impl Into<String>) {
         let (first, last) = lines;
         self.add(first, (last > first).then_some(last), rule, severity, message.into());
     }
@@ -118,7 +112,14 @@ impl Findings {
             Some((end, _)) => format!("{}…", &message[..end]),
             None => message,
         };
-        self.found.push(Finding { file: self.file.clone(), line, end_line, rule, severity, message });
+        self.found.push(Finding {
+            file: self.file.clone(),
+            line,
+            end_line,
+            rule,
+            severity,
+            message,
+        });
     }
 }
 

@@ -6,9 +6,22 @@ use serde::Deserialize;
 
 use crate::rules;
 
-/// Folders that hold what nobody wrote by hand, or somebody else did.
-const EXCLUDED_FOLDERS: [&str; 12] = [
-    ".git", ".hg", ".svn", ".venv", "__pycache__", "build", "dist", "node_modules", "target", "third_party", "vendor",
+/// The records of version control and of this host, and what tools have put
+/// beside what somebody wrote.
+const EXCLUDED: [&str; 14] = [
+    ".git",
+    ".hg",
+    ".jj",
+    ".svn",
+    ".pleach",
+    ".mypy_cache",
+    ".next",
+    ".tox",
+    ".venv",
+    "__pycache__",
+    "dist",
+    "node_modules",
+    "target",
     "venv",
 ];
 
@@ -18,6 +31,9 @@ const EXCLUDED_FOLDERS: [&str; 12] = [
 pub struct Input {
     /// `root/path/of/a.file`, or `root/path/of/a/folder/` for all that is below.
     pub paths: Vec<String>,
+    /// A number of the caller's, which comes back with the report.
+    #[serde(default)]
+    pub shard: Option<u64>,
     /// Only these rules; all of them where nothing is said.
     #[serde(default)]
     pub rules: Option<Vec<String>>,
@@ -65,6 +81,7 @@ pub enum LicenceHeader {
 /// The input, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub shard: Option<u64>,
     /// Identifiers of the rules that apply.
     pub rules: Vec<&'static str>,
     pub exclude: Vec<String>,
@@ -111,12 +128,17 @@ impl Input {
     /// Check the input. Fails with `invalid_input`, saying what would be right.
     pub fn settings(self) -> Result<Settings, Error> {
         if self.paths.is_empty() {
-            return Err(invalid("`paths` is empty: name at least one file, or a folder as `root/folder/`"));
+            return Err(invalid(
+                "`paths` is empty: name at least one file, or a folder as `root/folder/`",
+            ));
         }
         for name in self.rules.iter().flatten().chain(&self.except) {
             if !rules::ids().any(|id| id == name) {
                 let known: Vec<_> = rules::ids().collect();
-                return Err(invalid(format!("there is no rule `{name}`; there are {}", known.join(", "))));
+                return Err(invalid(format!(
+                    "there is no rule `{name}`; there are {}",
+                    known.join(", ")
+                )));
             }
         }
         for (name, value, least) in [
@@ -130,11 +152,16 @@ impl Input {
                 return Err(invalid(format!("`{name}` is {value} and must be {least} or more")));
             }
         }
-        let asked = |id: &&str| self.rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule == id));
+        let asked = |id: &&str| {
+            self.rules
+                .as_ref()
+                .is_none_or(|rules| rules.iter().any(|rule| rule == id))
+        };
         let spared = |id: &&str| self.except.iter().any(|rule| rule == id);
         Ok(Settings {
+            shard: self.shard,
             rules: rules::ids().filter(|id| asked(id) && !spared(id)).collect(),
-            exclude: self.exclude.unwrap_or_else(|| EXCLUDED_FOLDERS.map(str::to_owned).to_vec()),
+            exclude: self.exclude.unwrap_or_else(|| EXCLUDED.map(str::to_owned).to_vec()),
             licence_header: self.licence_header,
             max_function_lines: self.max_function_lines as usize,
             max_line_length: self.max_line_length as usize,
@@ -187,7 +214,12 @@ mod tests {
         let unknown = settings(r#"{"paths": ["a/"], "rules": ["typo"]}"#).unwrap_err();
         assert_eq!(unknown.code, "invalid_input");
         assert!(unknown.message.contains("conflict-marker"), "{unknown}");
-        assert!(settings(r#"{"paths": []}"#).unwrap_err().message.contains("root/folder/"));
+        assert!(
+            settings(r#"{"paths": []}"#)
+                .unwrap_err()
+                .message
+                .contains("root/folder/")
+        );
         assert!(settings(r#"{"paths": ["a/"], "max_findings": 0}"#).is_err());
         assert!(serde_json::from_str::<Input>(r#"{"paths": [], "pahts": []}"#).is_err());
     }

@@ -1,6 +1,8 @@
 //! A review: files go in one by one, the report comes out at the end. It calls
 //! nothing of the host, so that it can be run on any machine.
 
+use std::cmp::Reverse;
+
 use pleach_sdk::json;
 use serde::Serialize;
 
@@ -25,6 +27,9 @@ const SKIPPED_BYTES: usize = json::MAX_BYTES / 8;
 pub struct Report {
     /// For people.
     pub summary: String,
+    /// As the input had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u64>,
     /// By file and line.
     pub findings: Vec<Finding>,
     /// All that was found, listed or not.
@@ -115,7 +120,10 @@ impl Review {
         self.skipped_count += 1;
         self.skipped_bytes += path.len();
         if self.skipped.len() < SKIPPED_LISTED && self.skipped_bytes < SKIPPED_BYTES {
-            self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_owned() });
+            self.skipped.push(Skipped {
+                path: path.to_owned(),
+                reason: reason.to_owned(),
+            });
         }
     }
 
@@ -133,7 +141,7 @@ impl Review {
         self.licences.finish(&self.settings, &mut self.findings);
         self.duplicates.finish(&self.settings, &mut self.findings);
         let (mut findings, mut tally) = self.findings.into_parts();
-        findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+        findings.sort_by_key(|finding| Reverse(finding.severity));
         let kept = fitting(&findings, self.settings.max_findings);
         for finding in findings.drain(kept..) {
             *tally.dropped.entry(finding.rule).or_default() += 1;
@@ -141,11 +149,21 @@ impl Review {
         findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
         let all: usize = tally.by_rule.values().sum();
         let grave = [Severity::Critical, Severity::Error].map(Severity::name);
-        let grave = grave.iter().filter_map(|name| Some(format!("{} {name}", tally.by_severity.get(name)?)));
+        let grave = grave
+            .iter()
+            .filter_map(|name| Some(format!("{} {name}", tally.by_severity.get(name)?)));
         let grave: Vec<_> = grave.collect();
-        let grave = if grave.is_empty() { String::new() } else { format!(" ({})", grave.join(", ")) };
+        let grave = if grave.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", grave.join(", "))
+        };
         Report {
-            summary: format!("{all} findings{grave} in {} files, {} lines", self.files_read, self.lines_read),
+            shard: self.settings.shard,
+            summary: format!(
+                "{all} findings{grave} in {} files, {} lines",
+                self.files_read, self.lines_read
+            ),
             findings,
             counts_by_rule: tally.by_rule,
             counts_by_severity: tally.by_severity,
@@ -184,14 +202,36 @@ mod tests {
     #[test]
     fn a_report_has_findings_by_place_and_counts() {
         let note = format!("// {}: x\n", concat!("FIX", "ME"));
-        let files: [(&str, &[u8]); 3] =
-            [("r/b.rs", note.as_bytes()), ("r/a.rs", b"let a\xe2\x80\x8bb; \n"), ("r/c.bin", b"\0\0\0")];
+        let files: [(&str, &[u8]); 3] = [
+            ("r/b.rs", note.as_bytes()),
+            ("r/a.rs", b"let a\xe2\x80\x8bb; \n"),
+            ("r/c.bin", b"\0\0\0"),
+        ];
         let report = review(&files, Settings::usual());
         let found: Vec<_> = report.findings.iter().map(|f| (f.file.as_str(), f.rule)).collect();
-        assert_eq!(found, [("r/a.rs", "suspicious-unicode"), ("r/a.rs", "trailing-space"), ("r/b.rs", "unfinished")]);
-        assert_eq!(report.skipped, [Skipped { path: "r/c.bin".into(), reason: "binary".into() }]);
-        assert_eq!((report.files_read, report.bytes_read, report.lines_read), (2, 16 + note.len() as u64, 2));
-        assert_eq!(report.counts_by_severity, Counts::from([("error", 1), ("info", 1), ("warning", 1)]));
+        assert_eq!(
+            found,
+            [
+                ("r/a.rs", "suspicious-unicode"),
+                ("r/a.rs", "trailing-space"),
+                ("r/b.rs", "unfinished")
+            ]
+        );
+        assert_eq!(
+            report.skipped,
+            [Skipped {
+                path: "r/c.bin".into(),
+                reason: "binary".into()
+            }]
+        );
+        assert_eq!(
+            (report.files_read, report.bytes_read, report.lines_read),
+            (2, 15 + note.len() as u64, 2)
+        );
+        assert_eq!(
+            report.counts_by_severity,
+            Counts::from([("error", 1), ("info", 1), ("warning", 1)])
+        );
         assert_eq!(report.summary, "3 findings (1 error) in 2 files, 2 lines");
     }
 
@@ -199,7 +239,13 @@ mod tests {
     fn the_gravest_are_kept_where_there_are_too_many() {
         let notes = format!("// {}\n", concat!("TO", "DO")).repeat(10);
         let text = format!("{notes}let a\u{200b}b;\n");
-        let report = review(&[("a.rs", text.as_bytes())], Settings { max_findings: 3, ..Settings::usual() });
+        let report = review(
+            &[("a.rs", text.as_bytes())],
+            Settings {
+                max_findings: 3,
+                ..Settings::usual()
+            },
+        );
         assert_eq!(report.findings.len(), 3);
         assert_eq!(report.findings[2].rule, "suspicious-unicode");
         assert_eq!(report.dropped_by_rule, Counts::from([("unfinished", 8)]));
@@ -209,7 +255,10 @@ mod tests {
     #[test]
     fn the_output_fits_into_a_payload_whatever_was_found() {
         let text = format!("// {} {}\n", concat!("TO", "DO"), "\u{1}\"".repeat(30)).repeat(3);
-        let settings = Settings { max_findings: usize::MAX, ..Settings::usual() };
+        let settings = Settings {
+            max_findings: usize::MAX,
+            ..Settings::usual()
+        };
         let mut review = Review::new(settings);
         for number in 0..3_000 {
             let path = format!("repo/{}/{number}.rs", "deep\"er/".repeat(40));
@@ -226,7 +275,10 @@ mod tests {
 
     #[test]
     fn only_the_rules_that_apply_are_asked() {
-        let settings = Settings { rules: vec!["trailing-space"], ..Settings::usual() };
+        let settings = Settings {
+            rules: vec!["trailing-space"],
+            ..Settings::usual()
+        };
         let report = review(&[("a.rs", "let a\u{200b}b; \n".as_bytes())], settings);
         assert_eq!(report.counts_by_rule, Counts::from([("trailing-space", 1)]));
     }

@@ -220,10 +220,10 @@ mod tests {
     #[test]
     fn other_bytes_under_a_version_that_is_taken_become_a_newer_build_of_it() {
         let other = plugin("0.2.0", "sha256:aaaaaaaaaaaaaa", true);
-        check(&[other.clone()], "sha256:aaaaaaaaaaaaaa", "as 0.1.0");
+        check(std::slice::from_ref(&other), "sha256:aaaaaaaaaaaaaa", "as 0.1.0");
         let first = plugin("0.1.0", "sha256:aaaaaaaaaaaaaa", true);
         check(&[other, first.clone()], "sha256:aaaaaaaaaaaaaa", "there as 0.1.0");
-        check(&[first.clone()], "sha256:bbbbbbbbbbbbbb", "build bbbbbbbbbbbb");
+        check(std::slice::from_ref(&first), "sha256:bbbbbbbbbbbbbb", "build bbbbbbbbbbbb");
         let build = plugin("0.1.0+1.bbbbbbbbbbbb", "sha256:bbbbbbbbbbbbbb", true);
         check(&[first.clone(), build.clone()], "sha256:bbbbbbbbbbbbbb", "there as 0.1.0+1.bbbbbbbbbbbb");
         check(&[first, build], "sha256:aaaaaaaaaaaaaa", "build aaaaaaaaaaaa");

@@ -38,6 +38,7 @@ fn a_run_that_goes_on_elsewhere_is_shown_as_it_stands() {
     let (running, id) = desk.start_sleeper();
     let tree = desk.expect(0, &["tree", &id, "--format", "json"]).json();
     assert_eq!(tree["tree"]["status"], "running");
+    assert_eq!(tree["abandoned"], false);
     let events = desk.expect(0, &["events", &id, "--format", "ndjson"]).json_lines();
     assert!(events.iter().any(|event| event["data"]["status"] == "started"), "{events:?}");
     running.signal("INT");
@@ -54,14 +55,22 @@ fn what_a_killed_process_leaves_behind_is_the_truth() {
 
     let tree = desk.expect(0, &["tree", &id, "--format", "json"]).json();
     assert_eq!(tree["tree"]["status"], "running", "it had started and has not ended");
+    assert_eq!(tree["abandoned"], true);
+    desk.expect(0, &["tree", &id]).says(&["the host that ran this is gone", "pleach cancel"]);
     let seen: Vec<_> = killed.json_lines();
     let events = desk.expect(0, &["events", &id, "--format", "ndjson"]).json_lines();
     assert_eq!(events[..seen.len()], seen, "what was shown was on disk before");
     let runs = desk.expect(0, &["runs", "--format", "json"]).json();
     assert_eq!(runs[0]["run_id"], id.as_str());
     assert_eq!(runs[0]["status"], "running");
+    assert_eq!(runs[0]["abandoned"], true);
 
     // Nobody will add to that log, so following it ends.
     let followed = desk.expect(0, &["events", &id, "--follow", "--format", "ndjson"]);
     assert_eq!(followed.json_lines(), events);
+
+    desk.expect(0, &["cancel", &id]);
+    let ended = desk.expect(0, &["tree", &id, "--format", "json"]).json();
+    assert_eq!(ended["tree"]["status"], "cancelled");
+    assert_eq!(ended["abandoned"], false);
 }

@@ -1,10 +1,10 @@
 //! The log: queue what was decided, and let out what waited for the disk.
 
 use pleach_kernel::{Event, Fact};
-use pleach_store::{Append, TreeSummary};
 
 use super::Driver;
 use super::waiting::Answer;
+use crate::append::append;
 use crate::events::Reached;
 use crate::mailbox::Input;
 use crate::run::Ended;
@@ -18,19 +18,11 @@ impl Driver {
             return;
         }
         self.note_decisions(&events);
-        let bodies: Vec<Vec<u8>> = events.iter().map(encode).collect();
-        let expected_seq = self.queued_seq;
+        let append = append(&self.tree, self.queued_seq, &events);
         self.queued_seq = self.tree.seq();
         if self.mailbox.feed.is_watched() {
-            self.mailbox.feed.remember(expected_seq + 1, &bodies);
+            self.mailbox.feed.remember(append.expected_seq + 1, &append.events);
         }
-        let append = Append {
-            root: self.tree.id(),
-            tenant: self.tree.tenant().clone(),
-            expected_seq,
-            events: bodies,
-            summary: self.summary(),
-        };
         let (mailbox, seq) = (self.mailbox.clone(), self.queued_seq);
         self.shared.store.append(append, Box::new(move |result| mailbox.send(Input::Durable { seq, result })));
     }
@@ -44,25 +36,6 @@ impl Driver {
         };
         if events.iter().any(moved) {
             self.pools.refresh(&self.tree);
-        }
-    }
-
-    /// The row that sums the tree up. It ends when the last run has, which may
-    /// be after the root.
-    fn summary(&self) -> TreeSummary {
-        let root = self.tree.root();
-        let ended = self.tree.is_ended();
-        let last = self.tree.runs().iter().filter_map(|run| run.finished_at).max().filter(|_| ended);
-        TreeSummary {
-            root: self.tree.id(),
-            tenant: self.tree.tenant().clone(),
-            plugin: format!("{}@{}", root.spec.plugin.name, root.spec.plugin.version),
-            status: root.status.as_str().to_owned(),
-            created_at: root.created_at,
-            finished_at: last,
-            run_count: self.tree.runs().len() as u32,
-            last_seq: self.tree.seq(),
-            policy_version: self.tree.policy().version,
         }
     }
 
@@ -142,10 +115,4 @@ impl Answer {
             other => drop(other),
         }
     }
-}
-
-fn encode(event: &Event) -> Vec<u8> {
-    // Serialising our own types to memory cannot fail: their maps have text for
-    // keys, and nothing is written to a device.
-    serde_json::to_vec(event).unwrap_or_default()
 }

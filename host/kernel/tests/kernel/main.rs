@@ -24,5 +24,6 @@ mod scene;
 mod scopes;
 mod simulated;
 mod simulation;
+mod telling;
 mod timeouts;
 mod verdicts;

@@ -10,9 +10,6 @@ use cap_std::fs::{Dir, File, FileType, Metadata, OpenOptions};
 use crate::bindings::files::{Entry, EntryKind};
 use crate::call::{CallError, FailureCode};
 
-/// The most entries of one listing; the contract's number.
-const MOST_ENTRIES: usize = 65_536;
-
 /// The most links on the way to one file, as on Linux.
 const MOST_LINKS: u32 = 40;
 
@@ -94,13 +91,14 @@ impl Disk {
         Ok(entry(self.name.clone(), &metadata))
     }
 
-    pub(super) fn list(&self) -> Result<Vec<Entry>, Failure> {
+    /// What a folder holds, sorted; a failure where that is more than `most`.
+    pub(super) fn list(&self, most: usize) -> Result<Vec<Entry>, Failure> {
         let failed = |e: io::Error| Failure::io("listing", &self.path, &e);
         let mut entries = Vec::new();
         for found in self.root.read_dir(self.relative()).map_err(failed)? {
             let found = found.map_err(failed)?;
-            if entries.len() == MOST_ENTRIES {
-                let message = format!("`{}` holds more than {MOST_ENTRIES} entries", self.path);
+            if entries.len() == most {
+                let message = format!("`{}` holds more than {most} entries", self.path);
                 return Err(Failure::new(FailureCode::PayloadTooLarge, message));
             }
             // What is no UTF-8 is shown as well as can be; no path can name it.
@@ -219,5 +217,34 @@ fn kind(kind: FileType) -> EntryKind {
         EntryKind::Link
     } else {
         EntryKind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_too_many_entries_is_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["c", "a", "b"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let root = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+        let Ok(disk) = Disk::find(root.into(), "", "root".into()) else {
+            panic!("the root is there")
+        };
+        let Ok(entries) = disk.list(3) else {
+            panic!("three entries fit")
+        };
+        assert_eq!(
+            entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
+            ["a", "b", "c"]
+        );
+        let Err(failure) = disk.list(2) else {
+            panic!("three entries are more than two")
+        };
+        assert_eq!(failure.code, FailureCode::PayloadTooLarge);
+        assert!(failure.message.contains("more than 2 entries"), "{}", failure.message);
     }
 }

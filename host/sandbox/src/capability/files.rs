@@ -19,6 +19,9 @@ use crate::guest::Guest;
 
 const CAPABILITY: &str = "fs.read";
 
+/// The most entries of one listing; the contract's number.
+const MOST_ENTRIES: usize = 65_536;
+
 /// The most that one read returns; the contract's number.
 const READ_BYTES: u32 = 1 << 20;
 
@@ -77,7 +80,7 @@ impl Host for Guest {
 
     async fn list(&mut self, path: String) -> Result<Vec<Entry>, CallError> {
         let disk = self.open(Wish::List, &path).await?;
-        self.on_disk(move || disk.list()).await
+        self.on_disk(move || disk.list(MOST_ENTRIES)).await
     }
 
     async fn stat(&mut self, path: String) -> Result<Entry, CallError> {

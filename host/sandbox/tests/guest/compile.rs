@@ -125,5 +125,11 @@ async fn a_load_that_fails_can_be_tried_again() {
     assert!(matches!(lost, Err(Error::Bytes { .. })), "{:?}", lost.err());
     let other = sandbox.load(&digest, || async { Ok(component("script")) }).await;
     assert!(matches!(other, Err(Error::Digest { .. })), "{:?}", other.err());
+    for bad in ["", "sha256:", "../x", &digest.to_uppercase(), &format!("{digest}/../x")] {
+        let refused = sandbox
+            .load(bad, || async { panic!("asked for the bytes of {bad}") })
+            .await;
+        assert!(matches!(refused, Err(Error::Bytes { .. })), "{bad}");
+    }
     assert!(sandbox.load(&digest, || async { Ok(bytes) }).await.is_ok());
 }

@@ -278,20 +278,3 @@ async fn one_read_is_bounded_and_a_file_is_read_in_parts() {
     let (answers, _) = script(folder.path(), &["fs.read:repo/big"], steps).await;
     assert_eq!(answers, [json!({"ok": mebibyte}), json!({"ok": 5})]);
 }
-
-#[tokio::test]
-async fn a_folder_with_too_many_entries_is_refused_in_words() {
-    let folder = tree();
-    let crowded = folder.path().join("repo/crowded");
-    fs::create_dir(&crowded).unwrap();
-    for n in 0..=65_536 {
-        fs::File::create(crowded.join(n.to_string())).unwrap();
-    }
-    let (answers, _) = script(
-        folder.path(),
-        &["fs.read:*"],
-        json!([{"op": "list", "path": "repo/crowded"}]),
-    )
-    .await;
-    assert_eq!(code(&answers[0]), "payload_too_large");
-}

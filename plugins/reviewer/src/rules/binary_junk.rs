@@ -10,10 +10,15 @@ pub const ID: &str = "binary-junk";
 /// Point at where the text ends.
 pub fn report(source: &Source, junk_bytes: usize, findings: &mut Findings) {
     let line = source.line_of(source.text.len()).max(1);
+    let severity = if source.is_test(line) {
+        Severity::Warning
+    } else {
+        Severity::Error
+    };
     findings.at(
         line,
         ID,
-        Severity::Error,
+        severity,
         format!(
             "after {} bytes of text come {junk_bytes} bytes that begin with a control character and are no text: \
              cut them off, or find out what wrote them",

@@ -27,7 +27,13 @@ struct Form {
 }
 
 const fn form(what: &'static str, prefix: &'static str, of: fn(u8) -> bool, least: usize, most: usize) -> Form {
-    Form { what, prefix, of, least, most }
+    Form {
+        what,
+        prefix,
+        of,
+        least,
+        most,
+    }
 }
 
 fn upper(byte: u8) -> bool {
@@ -70,7 +76,13 @@ const FORMS: [Form; 35] = [
     form("a Slack token", "xoxa-", url_safe, 40, 90),
     form("a Slack token", "xoxe-", url_safe, 40, 200),
     form("a Slack token", "xapp-", url_safe, 40, 140),
-    form("a Slack webhook", "hooks.slack.com/services/T", |byte| upper(byte) || byte == b'/' || alphanumeric(byte), 30, 60),
+    form(
+        "a Slack webhook",
+        "hooks.slack.com/services/T",
+        |byte| upper(byte) || byte == b'/' || alphanumeric(byte),
+        30,
+        60,
+    ),
     form("a Stripe key", "sk_live_", alphanumeric, 20, 120),
     form("a Stripe key", "rk_live_", alphanumeric, 20, 120),
     form("a Stripe webhook secret", "whsec_", alphanumeric, 32, 64),
@@ -103,8 +115,15 @@ pub fn check(source: &Source, _: &Settings, findings: &mut Findings) {
             .or_else(|| private_key(source, number, line))
             .or_else(|| address(source, line));
         let Some((what, secret)) = found else { continue };
-        let severity = if source.is_test(number) { Severity::Warning } else { Severity::Critical };
-        let message = format!("this looks like {what}, {}: revoke it, then keep it out of the files", shown(secret));
+        let severity = if source.is_test(number) {
+            Severity::Warning
+        } else {
+            Severity::Critical
+        };
+        let message = format!(
+            "this looks like {what}, {}: revoke it, then keep it out of the files",
+            shown(secret)
+        );
         findings.at(number, ID, severity, message);
     }
 }
@@ -119,7 +138,10 @@ fn by_form(line: &str) -> Found<'_> {
         if !begins_form(pair) {
             continue;
         }
-        for form in FORMS.iter().filter(|form| bytes[at..].starts_with(form.prefix.as_bytes())) {
+        for form in FORMS
+            .iter()
+            .filter(|form| bytes[at..].starts_with(form.prefix.as_bytes()))
+        {
             if at > 0 && (is_word(bytes[at - 1]) || bytes[at - 1] == b'-') {
                 continue;
             }
@@ -138,8 +160,31 @@ fn by_form(line: &str) -> Found<'_> {
 fn begins_form(pair: [u8; 2]) -> bool {
     matches!(
         &pair,
-        b"AK" | b"AS" | b"gh" | b"gi" | b"gl" | b"xo" | b"xa" | b"ho" | b"sk" | b"rk" | b"wh" | b"AI" | b"GO" | b"np"
-            | b"py" | b"ci" | b"ru" | b"dc" | b"hf" | b"do" | b"SG" | b"ke" | b"hv" | b"AG" | b"Ac"
+        b"AK"
+            | b"AS"
+            | b"gh"
+            | b"gi"
+            | b"gl"
+            | b"xo"
+            | b"xa"
+            | b"ho"
+            | b"sk"
+            | b"rk"
+            | b"wh"
+            | b"AI"
+            | b"GO"
+            | b"np"
+            | b"py"
+            | b"ci"
+            | b"ru"
+            | b"dc"
+            | b"hf"
+            | b"do"
+            | b"SG"
+            | b"ke"
+            | b"hv"
+            | b"AG"
+            | b"Ac"
     )
 }
 
@@ -157,7 +202,9 @@ fn signed_token(line: &str) -> Found<'_> {
         let length = line.as_bytes()[at..].iter().take_while(|byte| dotted(**byte)).count();
         let token = &line[at..at + length];
         let parts: Vec<_> = token.trim_end_matches('.').split('.').collect();
-        let [header, payload, signature] = parts[..] else { continue };
+        let [header, payload, signature] = parts[..] else {
+            continue;
+        };
         // The subject 1234567890 is the example that every tutorial copies.
         let copied = payload.contains("eyJzdWIiOiIxMjM0NTY3ODkw");
         if header.len() >= 16 && payload.starts_with("eyJ") && signature.len() >= 20 && !copied {
@@ -178,30 +225,43 @@ fn private_key<'a>(source: &Source<'a>, number: usize, line: &'a str) -> Found<'
         return None;
     }
     let follows = |text: &str| {
-        let text = text.trim_start_matches("\\n").trim_matches(|c: char| !c.is_ascii() || !base64(c as u8));
+        let text = text
+            .trim_start_matches("\\n")
+            .trim_matches(|c: char| !c.is_ascii() || !base64(c as u8));
         text.len() >= 40 && text.bytes().all(|byte| base64(byte) || byte == b'\\') && looks_real(text)
     };
     let next = (number + 1..=source.line_count().min(number + 6)).any(|line| follows(source.line(line)));
-    (next || follows(rest)).then_some(("a private key", &line[at..at + "-----BEGIN ".len() + end + "-----".len()]))
+    (next || follows(rest)).then_some((
+        "a private key",
+        &line[at..at + "-----BEGIN ".len() + end + "-----".len()],
+    ))
 }
 
 /// `scheme://user:password@host`.
 fn address<'a>(source: &Source, line: &'a str) -> Found<'a> {
     for (at, _) in line.match_indices("://") {
         let rest = &line[at + 3..];
-        let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '/' | '"' | '\'' | '`' | '<' | '>' | ')')).unwrap_or(rest.len());
-        let Some((user, host)) = rest[..end].rsplit_once('@') else { continue };
-        let Some((user, password)) = user.split_once(':') else { continue };
+        let end = rest
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '"' | '\'' | '`' | '<' | '>' | ')'))
+            .unwrap_or(rest.len());
+        let Some((user, host)) = rest[..end].rsplit_once('@') else {
+            continue;
+        };
+        let Some((user, password)) = user.split_once(':') else {
+            continue;
+        };
         let real = password.len() >= 8
             && !user.is_empty()
             && password.is_ascii()
-            && !password.contains(['$', '{', '}', '<', '%', '*', '(', '['])
+            && !password.contains([',', '$', '{', '}', '<', '%', '*', '(', '['])
             && password.bytes().any(|byte| byte.is_ascii_digit())
             && password.bytes().any(|byte| byte.is_ascii_alphabetic())
             && randomness::entropy(password) >= 2.5
             && !password.to_ascii_lowercase().contains("pass")
             && !randomness::is_placeholder(password);
-        let here = ["localhost", "127.", "0.0.0.0", "[::1]", "host", "example."].iter().any(|name| host.starts_with(name));
+        let here = ["localhost", "127.", "0.0.0.0", "[::1]", "host", "example."]
+            .iter()
+            .any(|name| host.starts_with(name));
         if real && !here && !host.contains("example.") && !host.is_empty() && !source.language.is_markdown() {
             return Some(("an address with a password", password));
         }
@@ -232,7 +292,11 @@ mod tests {
         let found = found(check, path, text);
         let found: Vec<_> = found
             .iter()
-            .map(|f| f.split_once(", `").map_or(f.as_str(), |(head, _)| head).replace("this looks like ", ""))
+            .map(|f| {
+                f.split_once(", `")
+                    .map_or(f.as_str(), |(head, _)| head)
+                    .replace("this looks like ", "")
+            })
             .collect();
         assert_eq!(found, expected, "{path}: {text}");
     }
@@ -246,15 +310,28 @@ mod tests {
                 _ => "3f9a1c7e5b20d846".chars().cycle().take(form.least).collect(),
             };
             let key = format!("{}{rest}", form.prefix);
-            check_text("a.rs", &format!("let k = \"{key}\";"), &[&format!("1 Critical {}", form.what)]);
+            check_text(
+                "a.rs",
+                &format!("let k = \"{key}\";"),
+                &[&format!("1 Critical {}", form.what)],
+            );
             check_text("a.rs", &format!("let k = \"x{key}\";"), &[]);
-            assert!(begins_form([form.prefix.as_bytes()[0], form.prefix.as_bytes()[1]]), "{}", form.prefix);
+            assert!(
+                begins_form([form.prefix.as_bytes()[0], form.prefix.as_bytes()[1]]),
+                "{}",
+                form.prefix
+            );
         }
     }
 
     #[test]
     fn what_is_no_key_is_left_alone() {
-        for rest in [random(15).to_uppercase(), random(17).to_uppercase(), "A".repeat(16), "IOSFODNN7EXAMPLE".to_owned()] {
+        for rest in [
+            random(15).to_uppercase(),
+            random(17).to_uppercase(),
+            "A".repeat(16),
+            "IOSFODNN7EXAMPLE".to_owned(),
+        ] {
             check_text("a.rs", &format!("\"AKIA{rest}\"          "), &[]);
         }
     }
@@ -269,23 +346,43 @@ mod tests {
     #[test]
     fn a_private_key_needs_a_key_after_its_first_line() {
         let first = format!("-----BEGIN RSA {} KEY-----", "PRIVATE");
-        check_text("a.pem", &format!("{first}\n{}\n", random(64)), &["1 Critical a private key"]);
-        check_text("a.py", &format!("k = '{first}\\n{}'", random(64)), &["1 Critical a private key"]);
-        check_text("a.rs", &format!("if line == \"{first}\" {{\n    read_the_key_and_go_on(line)?;\n}}\n"), &[]);
+        check_text(
+            "a.pem",
+            &format!("{first}\n{}\n", random(64)),
+            &["1 Critical a private key"],
+        );
+        check_text(
+            "a.py",
+            &format!("k = '{first}\\n{}'", random(64)),
+            &["1 Critical a private key"],
+        );
+        check_text(
+            "a.rs",
+            &format!("if line == \"{first}\" {{\n    read_the_key_and_go_on(line)?;\n}}\n"),
+            &[],
+        );
         check_text("a.pem", &format!("-----BEGIN CERTIFICATE-----\n{}\n", random(64)), &[]);
     }
 
     #[test]
     fn a_signed_token_has_three_parts() {
         let part = |length| format!("eyJ{}", random(length));
-        check_text("a.js", &format!("'{}.{}.{}'", part(20), part(30), random(43)), &["1 Critical a signed token (JWT)"]);
+        check_text(
+            "a.js",
+            &format!("'{}.{}.{}'", part(20), part(30), random(43)),
+            &["1 Critical a signed token (JWT)"],
+        );
         check_text("a.js", &format!("'{}.{}'", part(20), part(30)), &[]);
     }
 
     #[test]
     fn an_address_with_a_password_is_found_unless_it_is_made_up() {
         let address = |password: &str, host: &str| format!("url = \"postgres{}app:{password}@{host}/db\"", "://");
-        check_text("a.toml", &address(&random(12), "db.corp.net"), &["1 Critical an address with a password"]);
+        check_text(
+            "a.toml",
+            &address(&random(12), "db.corp.net"),
+            &["1 Critical an address with a password"],
+        );
         for (password, host) in [
             (random(12).as_str(), "localhost"),
             ("password1", "db.corp.net"),

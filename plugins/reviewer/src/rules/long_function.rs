@@ -25,8 +25,15 @@ pub fn check(source: &Source, settings: &Settings, findings: &mut Findings) {
         if lines <= limit {
             continue;
         }
-        let severity = if source.is_test(function.line) { Severity::Info } else { Severity::Warning };
-        let message = format!("`{}` has {lines} lines of code; {limit} is the limit: split it", function.name);
+        let severity = if source.is_test(function.line) {
+            Severity::Info
+        } else {
+            Severity::Warning
+        };
+        let message = format!(
+            "`{}` has {lines} lines of code; {limit} is the limit: split it",
+            function.name
+        );
         findings.over((function.line, last), ID, severity, message);
     }
 }
@@ -43,12 +50,18 @@ mod tests {
     #[test]
     fn comments_and_blank_lines_do_not_count() {
         assert_eq!(found(check, "a.rs", &with_lines(99)), Vec::<String>::new());
-        assert_eq!(found(check, "a.rs", &with_lines(101))[0], "1 Warning `a` has 102 lines of code; 100 is the limit: split it");
+        assert_eq!(
+            found(check, "a.rs", &with_lines(101))[0],
+            "1 Warning `a` has 102 lines of code; 100 is the limit: split it"
+        );
     }
 
     #[test]
     fn a_test_may_be_long_at_less_cost_and_a_generator_at_none() {
         assert!(found(check, "tests/a.rs", &with_lines(200))[0].starts_with("1 Info"));
-        assert_eq!(found(check, "a.rs", &format!("// @generated\n{}", with_lines(200))).len(), 0);
+        assert_eq!(
+            found(check, "a.rs", &format!("// @generated\n{}", with_lines(200))).len(),
+            0
+        );
     }
 }

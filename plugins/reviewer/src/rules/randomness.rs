@@ -3,9 +3,28 @@
 
 /// What stands where a secret would, in lower case.
 const PLACEHOLDERS: [&str; 22] = [
-    "0000000", "12345678", "abcdefg", "changeme", "change_me", "dummy", "example", "fake", "foobar", "generated",
-    "insert", "invalid", "not_a_", "placeholder", "redacted", "replace", "sample", "secret_here", "testtest", "test_",
-    "xxxx", "your",
+    "0000000",
+    "12345678",
+    "abcdefg",
+    "changeme",
+    "change_me",
+    "dummy",
+    "example",
+    "fake",
+    "foobar",
+    "generated",
+    "insert",
+    "invalid",
+    "not_a_",
+    "placeholder",
+    "redacted",
+    "replace",
+    "sample",
+    "secret_here",
+    "testtest",
+    "test_",
+    "xxxx",
+    "your",
 ];
 
 /// Shannon's entropy in bits for each byte.
@@ -37,13 +56,19 @@ pub fn turns(text: &str) -> f64 {
         b'A'..=b'Z' => 2,
         _ => 3,
     };
-    let turns = text.as_bytes().windows(2).filter(|pair| sort(pair[0]) != sort(pair[1])).count();
+    // What stands between words is neither.
+    let turn = |pair: &&[u8]| sort(pair[0]) != sort(pair[1]) && sort(pair[0]) != 3 && sort(pair[1]) != 3;
+    let turns = text.as_bytes().windows(2).filter(turn).count();
     turns as f64 / text.len().max(1) as f64
 }
 
 /// Half of an alphabet in its order is a table and no secret.
 fn counts_up(text: &str) -> bool {
-    let steps = text.as_bytes().windows(2).filter(|pair| pair[1] == pair[0].wrapping_add(1)).count();
+    let steps = text
+        .as_bytes()
+        .windows(2)
+        .filter(|pair| pair[1] == pair[0].wrapping_add(1))
+        .count();
     steps * 3 > text.len()
 }
 
@@ -63,7 +88,13 @@ mod tests {
 
     #[test]
     fn what_is_there_to_be_replaced_says_so() {
-        for text in ["YOUR_API_KEY_GOES_1", "AKIAIOSFODNN7EXAMPLE", "xxxxxxxxxxxx", "ABCDEFGHIJKLMNOP0", "ghijklmnopq"] {
+        for text in [
+            "YOUR_API_KEY_GOES_1",
+            "AKIAIOSFODNN7EXAMPLE",
+            "xxxxxxxxxxxx",
+            "ABCDEFGHIJKLMNOP0",
+            "ghijklmnopq",
+        ] {
             assert!(is_placeholder(text), "{text}");
         }
         assert!(!is_placeholder("q8Zr2LxT9vKp4WmN7cYd"));

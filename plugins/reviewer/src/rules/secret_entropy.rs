@@ -27,20 +27,64 @@ const LINE_BYTES: usize = 1_000;
 
 /// What a name says that holds a secret, in lower case and without separators.
 const SECRET: [&str; 15] = [
-    "accesskey", "apikey", "apitoken", "authkey", "authtoken", "credential", "encryptionkey", "masterkey", "passphrase",
-    "passwd", "password", "privatekey", "secret", "signingkey", "token",
+    "accesskey",
+    "apikey",
+    "apitoken",
+    "authkey",
+    "authtoken",
+    "credential",
+    "encryptionkey",
+    "masterkey",
+    "passphrase",
+    "passwd",
+    "password",
+    "privatekey",
+    "secret",
+    "signingkey",
+    "token",
 ];
 
 /// What a name says that only speaks of one.
-const HARMLESS: [&str; 14] = [
-    "checksum", "digest", "etag", "example", "fingerprint", "hash", "integrity", "md5", "nextpage", "pagetoken", "public",
-    "sha1", "sha256", "tokeniz",
+const HARMLESS: [&str; 17] = [
+    "checksum",
+    "digest",
+    "etag",
+    "example",
+    "fingerprint",
+    "hash",
+    "integrity",
+    "md5",
+    "nextpage",
+    "pagetoken",
+    "public",
+    "sha1",
+    "sha256",
+    "tokeniz",
+    "ciphertext",
+    "continuation",
+    "nexttoken",
 ];
 
 /// How the name ends of what is known about a secret.
 const ABOUT: [&str; 18] = [
-    "algorithm", "endpoint", "env", "field", "file", "format", "header", "id", "label", "name", "path", "prefix", "regex",
-    "type", "uri", "url", "variable", "version",
+    "algorithm",
+    "endpoint",
+    "env",
+    "field",
+    "file",
+    "format",
+    "header",
+    "id",
+    "label",
+    "name",
+    "path",
+    "prefix",
+    "regex",
+    "type",
+    "uri",
+    "url",
+    "variable",
+    "version",
 ];
 
 pub fn check(source: &Source, _: &Settings, findings: &mut Findings) {
@@ -52,8 +96,10 @@ pub fn check(source: &Source, _: &Settings, findings: &mut Findings) {
             continue;
         }
         let (start, _) = source.span(number);
-        let Some((name, value)) = quoted(source, start, line).or_else(|| bare(source, line)) else { continue };
-        let severity = if source.is_test(number) { Severity::Info } else { Severity::Error };
+        let Some((name, value)) = quoted(source, start, line).or_else(|| bare(source, line)) else {
+            continue;
+        };
+        let severity = severity(source, number);
         let message = format!(
             "`{name}` is given a value that looks like a real secret ({} characters, {:.1} bits each): \
              if it is one, revoke it and read it from outside",
@@ -64,12 +110,23 @@ pub fn check(source: &Source, _: &Settings, findings: &mut Findings) {
     }
 }
 
+/// What is only told, or only tested, is less often the real thing.
+fn severity(source: &Source, number: usize) -> Severity {
+    let (_, end) = source.span(number);
+    let told = source.language.kind == Kind::Prose || source.classes[end - 1] == Class::Comment;
+    match (source.is_test(number), told) {
+        (true, _) => Severity::Info,
+        (false, true) => Severity::Warning,
+        (false, false) => Severity::Error,
+    }
+}
+
 /// `name = "value"` and its relatives.
 fn quoted<'a>(source: &Source, start: usize, line: &'a str) -> Option<(&'a str, &'a str)> {
     let mut rest = 0;
     while let Some(open) = line[rest..].find(['"', '\'', '`']).map(|at| rest + at) {
         let quote = line[open..].chars().next()?;
-        let Some(close) = line[open + 1..].find(quote).map(|at| open + 1 + at) else { return None };
+        let close = open + 1 + line[open + 1..].find(quote)?;
         let value = &line[open + 1..close];
         let is_string = !source.language.is_code() || source.classes[start + open] != Class::Code;
         if is_string && looks_secret(value) {
@@ -107,18 +164,29 @@ fn assigned_name(before: &str) -> Option<&str> {
     let piece = before.rsplit([';', '{', '(', ',', '?']).next().unwrap_or(before);
     let piece = piece.split(": ").next().unwrap_or(piece).trim_end();
     let piece = piece.trim_end_matches(['"', '\'', ']', ')', '`']);
-    let start = piece.rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).map_or(0, |at| {
-        at + piece[at..].chars().next().map_or(0, char::len_utf8)
-    });
+    let start = piece
+        .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
+        .map_or(0, |at| at + piece[at..].chars().next().map_or(0, char::len_utf8));
     let name = &piece[start..];
-    let letters: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
+    let letters: String = name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric())
+        .collect::<String>()
+        .to_ascii_lowercase();
     let secret = SECRET.iter().any(|word| letters.contains(word));
-    let harmless = HARMLESS.iter().any(|word| letters.contains(word)) || ABOUT.iter().any(|word| letters.ends_with(word));
+    let harmless =
+        HARMLESS.iter().any(|word| letters.contains(word)) || ABOUT.iter().any(|word| letters.ends_with(word));
     (secret && !harmless).then_some(name)
 }
 
 fn looks_secret(value: &str) -> bool {
-    let plain = |byte: u8| is_word(byte) || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'.' | b'~' | b'!' | b'@' | b'#' | b'$' | b'^' | b'&' | b'*');
+    let plain = |byte: u8| {
+        is_word(byte)
+            || matches!(
+                byte,
+                b'+' | b'/' | b'=' | b'-' | b'.' | b'~' | b'!' | b'@' | b'#' | b'$' | b'^' | b'&' | b'*'
+            )
+    };
     if !(LEAST_BYTES..=MOST_BYTES).contains(&value.len()) || !value.bytes().all(plain) {
         return false;
     }
@@ -129,7 +197,11 @@ fn looks_secret(value: &str) -> bool {
     }
     let hex = value.bytes().all(|byte| byte.is_ascii_hexdigit());
     let entropy = randomness::entropy(value);
-    let random = if hex { value.len() >= LEAST_HEX_BYTES && entropy >= LEAST_HEX_ENTROPY } else { entropy >= LEAST_ENTROPY };
+    let random = if hex {
+        value.len() >= LEAST_HEX_BYTES && entropy >= LEAST_HEX_ENTROPY
+    } else {
+        entropy >= LEAST_ENTROPY
+    };
     random && randomness::turns(value) >= LEAST_TURNS && !is_reference(value)
 }
 
@@ -140,7 +212,9 @@ fn is_uuid(value: &str) -> bool {
 }
 
 fn is_digest(value: &str) -> bool {
-    ["sha1-", "sha256-", "sha384-", "sha512-"].iter().any(|prefix| value.starts_with(prefix))
+    ["sha1-", "sha256-", "sha384-", "sha512-"]
+        .iter()
+        .any(|prefix| value.starts_with(prefix))
 }
 
 /// A place that the value is read from: `${X}`, `config.tokens.api_v1`, `a/b/c`.
@@ -149,7 +223,8 @@ fn is_reference(value: &str) -> bool {
     let (mut all, mut words) = (0, 0);
     for part in parts {
         all += 1;
-        let word = part.bytes().all(|byte| byte.is_ascii_lowercase()) || part.bytes().all(|byte| byte.is_ascii_uppercase());
+        let word =
+            part.bytes().all(|byte| byte.is_ascii_lowercase()) || part.bytes().all(|byte| byte.is_ascii_uppercase());
         words += usize::from(word || part.len() <= 2);
     }
     value.contains("$") && value.contains(['_', '-']) || all >= 3 && words * 2 > all
@@ -176,7 +251,11 @@ mod tests {
     fn a_random_value_with_a_secret_name_is_found() {
         check_line("a.rs", "const API_TOKEN: &str = \"§\";", Some("API_TOKEN"));
         check_line("a.py", "db.password = '§'", Some("db.password"));
-        check_line("a.json", "  {\"id\": \"x\", \"clientSecret\": \"§\"}", Some("clientSecret"));
+        check_line(
+            "a.json",
+            "  {\"id\": \"x\", \"clientSecret\": \"§\"}",
+            Some("clientSecret"),
+        );
         check_line("a.rb", "config['secret_key'] = \"§\"", Some("secret_key"));
         check_line("a.js", "x({ authToken: '§' })", Some("authToken"));
         check_line("a.php", "'passwd' => '§',", Some("passwd"));

@@ -1,0 +1,39 @@
+//! What a tree's decisions are to the store: encoded events, and the row that
+//! sums the tree up.
+
+use pleach_kernel::{Event, Tree};
+use pleach_store::{Append, TreeSummary};
+
+/// `events`, which `tree` has just decided, as they follow `expected_seq`.
+pub(crate) fn append(tree: &Tree, expected_seq: u64, events: &[Event]) -> Append {
+    Append {
+        root: tree.id(),
+        tenant: tree.tenant().clone(),
+        expected_seq,
+        events: events.iter().map(encode).collect(),
+        summary: summary(tree),
+    }
+}
+
+/// Serialising our own types to memory cannot fail: their maps have text for
+/// keys, and nothing is written to a device.
+fn encode(event: &Event) -> Vec<u8> {
+    serde_json::to_vec(event).unwrap_or_default()
+}
+
+/// The tree ends when its last run has, which may be after the root.
+fn summary(tree: &Tree) -> TreeSummary {
+    let root = tree.root();
+    let last_end = || tree.runs().iter().filter_map(|run| run.finished_at).max();
+    TreeSummary {
+        root: tree.id(),
+        tenant: tree.tenant().clone(),
+        plugin: format!("{}@{}", root.spec.plugin.name, root.spec.plugin.version),
+        status: root.status.as_str().to_owned(),
+        created_at: root.created_at,
+        finished_at: if tree.is_ended() { last_end() } else { None },
+        run_count: tree.runs().len() as u32,
+        last_seq: tree.seq(),
+        policy_version: tree.policy().version,
+    }
+}
