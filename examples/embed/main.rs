@@ -18,7 +18,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{:>3} {} {}", event.seq, event.event, event.data.as_str());
     }
     let ended = run.wait().await?;
-    println!("{}: {}", ended.status.as_str(), ended.output.map(|output| output.as_str().to_owned()).unwrap_or_default());
+    println!(
+        "{}: {}",
+        ended.status.as_str(),
+        ended.output.map(|output| output.as_str().to_owned()).unwrap_or_default()
+    );
     println!("{} run(s) in the tree", run.tree(Query::default()).await?.node_count);
 
     host.shutdown(std::time::Duration::from_secs(1)).await?;

@@ -42,7 +42,10 @@ async fn at_a_limit_exactly_the_allowed_number_starts() {
     assert!(answers[..7].iter().all(|answer| answer["ok"].is_object()));
     for answer in &answers[7..] {
         let denied = &answer["error"]["denied"];
-        assert_eq!((&denied["code"], &denied["limit"], &denied["current"]), (&json!("max_fanout"), &json!(7), &json!(7)));
+        assert_eq!(
+            (&denied["code"], &denied["limit"], &denied["current"]),
+            (&json!("max_fanout"), &json!(7), &json!(7))
+        );
     }
     let started = facts(&log(&run).await, "child_lifecycle").iter().filter(|life| life["status"] == "started").count();
     assert_eq!(started, 8, "the root and seven children");

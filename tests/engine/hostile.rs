@@ -110,7 +110,8 @@ async fn a_depth_bomb_stops_at_the_limit() {
 #[tokio::test]
 async fn a_flood_of_progress_is_bounded_and_says_what_was_dropped() {
     let scene = scene(&["event-flood"]).await;
-    let run = scene.submit(pleach_engine::Submission::with_input("event-flood", &json!({"count": 20000})).unwrap()).await;
+    let run =
+        scene.submit(pleach_engine::Submission::with_input("event-flood", &json!({"count": 20000})).unwrap()).await;
     wait(&run).await;
     let reports = facts(&log(&run).await, "progress").len();
     assert!((1..200).contains(&reports), "{reports} of 20,000 reports were written");
@@ -137,7 +138,11 @@ async fn a_liar_is_told_no_to_everything_and_the_log_says_so() {
     std::fs::write(folder.path().join("secret.txt"), "do not read").unwrap();
     let scene = Scene::with(Host::builder().root("repo", folder.path())).await;
     scene.publish(&["scope-liar"]).await;
-    let run = scene.submit(pleach_engine::Submission::with_input("scope-liar", &json!({"root": "repo", "target": "echo"})).unwrap()).await;
+    let run = scene
+        .submit(
+            pleach_engine::Submission::with_input("scope-liar", &json!({"root": "repo", "target": "echo"})).unwrap(),
+        )
+        .await;
     let ended = wait(&run).await;
     assert_eq!(ended.status, RunStatus::Completed, "{:?}", ended.error);
     let output = ended.output.unwrap();

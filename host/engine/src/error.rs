@@ -14,17 +14,17 @@ pub enum Error {
     /// The request contradicts itself or the rules of its form.
     #[error("{doing}: {why}")]
     Invalid { doing: &'static str, why: String },
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] pleach_store::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Sandbox(#[from] pleach_sandbox::Error),
     /// A log that is whole but makes no sense; never seen unless a file was
     /// changed by hand or by another program.
-    #[error("{0}")]
+    #[error(transparent)]
     Fold(#[from] FoldError),
     /// The tree's log could not be written, so the host has stopped the tree.
     #[error("run {run_id} was stopped because its log could not be written: {cause}")]
-    TreeStopped { run_id: RunId, cause: pleach_store::Error },
+    TreeStopped { run_id: RunId, cause: Box<pleach_store::Error> },
     #[error("the host is shutting down and takes no new work")]
     ShuttingDown,
 }

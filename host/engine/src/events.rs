@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pleach_kernel::{RootId, Tenant};
-use pleach_store::Store;
+use pleach_store::{Owner, Store};
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -114,7 +114,8 @@ impl Events {
         Self { store, root, tenant, next_seq: from_seq.max(1), page: VecDeque::new(), source: Source::Store }
     }
 
-    /// The next event; none after the last of a tree that has ended.
+    /// The next event; none after the last of a tree that has ended, or whose
+    /// host has.
     ///
     /// Can be dropped while it waits without losing an event.
     pub async fn next(&mut self) -> Option<Result<EventRecord, Error>> {
@@ -170,9 +171,12 @@ impl Events {
         }
     }
 
+    /// Whether nothing more will be written: the last run has ended, which is
+    /// when its owner writes the time of the end, or the owner is gone.
     async fn has_ended(&self) -> Result<bool, Error> {
-        // Whoever owns the tree writes the time of its end when its last run
-        // has ended.
+        if self.store.owner(self.root).await? == Owner::Dead {
+            return Ok(true);
+        }
         let summary = self.store.tree(self.root).await?;
         Ok(summary.is_none_or(|summary| summary.finished_at.is_some()))
     }

@@ -311,7 +311,12 @@ fn check_policy(policy: &Policy) -> Result<(), Error> {
     let lists = policy.orchestrators.values().map(|entry| &entry.targets).chain([&policy.targets]);
     for target in lists.flatten() {
         let name = target.strip_suffix('*').unwrap_or(target);
-        let bad = || Error::invalid("reading the policy", format!("`{target}` is no target: a plugin name, or the beginning of one and `*`"));
+        let bad = || {
+            Error::invalid(
+                "reading the policy",
+                format!("`{target}` is no target: a plugin name, or the beginning of one and `*`"),
+            )
+        };
         if name.is_empty() && target != "*" || name.contains('*') {
             return Err(bad());
         }

@@ -16,23 +16,41 @@ use crate::run::Ended;
 /// its own: a guest has at most one call in flight and reports at a bounded
 /// rate, and whoever operates the host waits for each answer.
 pub(crate) enum Input {
-    Call { run: RunId, call: Call },
+    Call {
+        run: RunId,
+        call: Call,
+    },
     Finished(Finish),
     Ask(Ask),
     /// The store has answered for everything up to this seq.
-    Durable { seq: u64, result: Result<(), pleach_store::Error> },
+    Durable {
+        seq: u64,
+        result: Result<(), pleach_store::Error>,
+    },
     /// There may be room for another guest.
     Room,
     /// Code for ready runs was loaded, or cannot be.
-    Loaded { digest: Arc<str>, result: Result<Arc<Plugin>, Error> },
+    Loaded {
+        digest: Arc<str>,
+        result: Result<Arc<Plugin>, Error>,
+    },
 }
 
 /// What whoever operates the host asks.
 pub(crate) enum Ask {
-    Cancel { cancel: Cancel, reply: oneshot::Sender<Result<Cancelled, Error>> },
-    View { query: Query, reply: oneshot::Sender<Result<TreeView, Error>> },
+    Cancel {
+        cancel: Cancel,
+        reply: oneshot::Sender<Result<Cancelled, Error>>,
+    },
+    View {
+        query: Query,
+        reply: oneshot::Sender<Result<TreeView, Error>>,
+    },
     /// Answered once the run has ended and that is on disk.
-    Wait { run: RunId, reply: oneshot::Sender<Result<Ended, Error>> },
+    Wait {
+        run: RunId,
+        reply: oneshot::Sender<Result<Ended, Error>>,
+    },
 }
 
 /// What others hold of a tree that runs here.

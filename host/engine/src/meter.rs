@@ -102,8 +102,6 @@ impl Pools {
             let holder = tree.budget_holder(run, dimension)?.0;
             Some(self.0.get(&(holder, dimension.name()))?.1.in_flight.load(Relaxed))
         };
-        Budget::from_limits(|dimension| {
-            Some(settled.limit(dimension)?.saturating_sub(used(dimension).unwrap_or(0)))
-        })
+        Budget::from_limits(|dimension| Some(settled.limit(dimension)?.saturating_sub(used(dimension).unwrap_or(0))))
     }
 }

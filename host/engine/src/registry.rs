@@ -54,9 +54,8 @@ pub struct Publish {
 /// Checks what a plugin is to be called.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let good = (1..=64).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(legal);
+    let good =
+        (1..=64).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(legal);
     if good {
         return Ok(());
     }

@@ -137,10 +137,10 @@ impl Run {
     /// names none.
     pub async fn tree(&self, query: Query) -> Result<TreeView, Error> {
         let query = Query { run_id: query.run_id.or(Some(self.id)), ..query };
-        if let Some(mailbox) = self.mailbox() {
-            if let Some(view) = mailbox.ask(|reply| Ask::View { query, reply }).await {
-                return view;
-            }
+        if let Some(mailbox) = self.mailbox()
+            && let Some(view) = mailbox.ask(|reply| Ask::View { query, reply }).await
+        {
+            return view;
         }
         let tree = self.fold().await?;
         tree.view(&query).map_err(|denial| Error::Denied(Box::new(denial)))
@@ -267,9 +267,8 @@ impl Run {
             Some(mailbox) if self.id.index == 0 && mailbox.tenant == *self.host.tenant() => Ok(self),
             _ => {
                 let summary = self.host.store().tree(self.id.root).await?;
-                let mine = summary.is_some_and(|tree| {
-                    tree.tenant == *self.host.tenant() && self.id.index < tree.run_count
-                });
+                let mine =
+                    summary.is_some_and(|tree| tree.tenant == *self.host.tenant() && self.id.index < tree.run_count);
                 if mine { Ok(self) } else { Err(self.host.no_such_run(self.id)) }
             }
         }

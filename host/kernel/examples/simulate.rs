@@ -16,11 +16,7 @@ struct Wanted {
 }
 
 fn wanted(mut words: impl Iterator<Item = String>) -> Option<Wanted> {
-    let mut wanted = Wanted {
-        seed: 1,
-        steps: 100_000,
-        sabotage: None,
-    };
+    let mut wanted = Wanted { seed: 1, steps: 100_000, sabotage: None };
     while let Some(word) = words.next() {
         let value = words.next()?;
         match word.as_str() {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The five amounts, in the order of every [`Amounts`].
+/// The five amounts, in the order in which they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dimension {
     Tokens,
@@ -16,13 +16,7 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    pub const ALL: [Self; 5] = [
-        Self::Tokens,
-        Self::CostMicrousd,
-        Self::WallMs,
-        Self::CpuUs,
-        Self::HostCalls,
-    ];
+    pub const ALL: [Self; 5] = [Self::Tokens, Self::CostMicrousd, Self::WallMs, Self::CpuUs, Self::HostCalls];
 
     /// As a person calls it.
     pub fn name(self) -> &'static str {

@@ -180,12 +180,7 @@ pub struct Spawn {
 impl Spawn {
     pub fn new(request: SpawnRequest, resolution: Resolution) -> Self {
         let fingerprint = fingerprint(&request);
-        Self {
-            request,
-            resolution,
-            fingerprint,
-            node_id: None,
-        }
+        Self { request, resolution, fingerprint, node_id: None }
     }
 }
 
@@ -213,13 +208,11 @@ fn fingerprint(request: &SpawnRequest) -> Fingerprint {
     // Text that is nested too deeply to be taken apart is taken as it stands:
     // then only the same spelling is the same request.
     let plain = serde_json::to_vec(&canonical).unwrap_or_default();
-    let text = serde_json::from_slice::<serde_json::Value>(&plain)
-        .ok()
-        .and_then(|value| {
-            let mut text = serde_json_canonicalizer::to_vec(&value).ok()?;
-            large_integers(&value, &mut text);
-            Some(text)
-        });
+    let text = serde_json::from_slice::<serde_json::Value>(&plain).ok().and_then(|value| {
+        let mut text = serde_json_canonicalizer::to_vec(&value).ok()?;
+        large_integers(&value, &mut text);
+        Some(text)
+    });
     let text = text.unwrap_or(plain);
     Fingerprint(Sha256::digest(&text).into())
 }
@@ -344,11 +337,7 @@ impl Cancel {
     pub const REASON: &str = "cancelled_by_orchestration";
 
     pub fn of(run_id: RunId) -> Self {
-        Self {
-            run_id,
-            include_root: true,
-            reason: Self::REASON.into(),
-        }
+        Self { run_id, include_root: true, reason: Self::REASON.into() }
     }
 }
 

@@ -152,19 +152,9 @@ impl<'de> Deserialize<'de> for Event {
             "orchestration.progress" => Fact::Progress(data(&read)?),
             "orchestration.budget" => Fact::Budget(data(&read)?),
             other => {
-                return Err(D::Error::custom(format_args!(
-                    "unknown event `{other}` at seq {}",
-                    read.seq
-                )));
+                return Err(D::Error::custom(format_args!("unknown event `{other}` at seq {}", read.seq)));
             }
         };
-        Ok(Self {
-            seq: read.seq,
-            at: read.at,
-            run_id: read.run_id,
-            node_id: read.node_id,
-            surface: read.surface,
-            fact,
-        })
+        Ok(Self { seq: read.seq, at: read.at, run_id: read.run_id, node_id: read.node_id, surface: read.surface, fact })
     }
 }

@@ -67,12 +67,7 @@ pub struct RunError {
 
 impl RunError {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            retryable: false,
-            details: None,
-        }
+        Self { code: code.into(), message: message.into(), retryable: false, details: None }
     }
 }
 

@@ -63,10 +63,9 @@ impl Tree {
                 Some(group) if group.decided.is_some() => Err(format!("group {} is decided twice", join.group_id)),
                 _ => Ok(()),
             },
-            Fact::CancellationPropagation(cancel) => cancel
-                .cancelled_run_ids
-                .iter()
-                .try_for_each(|id| self.known(*id).map(drop)),
+            Fact::CancellationPropagation(cancel) => {
+                cancel.cancelled_run_ids.iter().try_for_each(|id| self.known(*id).map(drop))
+            }
             Fact::ReplanDecision(replan) => {
                 self.known(replan.run_id)?;
                 let steps = replan.plan.iter().flat_map(|plan| &plan.steps);
@@ -109,10 +108,7 @@ impl Tree {
             self.known(event.run_id)?;
         }
         if decision.idempotent {
-            return decision
-                .spawned_run_ids
-                .iter()
-                .try_for_each(|id| self.known(*id).map(drop));
+            return decision.spawned_run_ids.iter().try_for_each(|id| self.known(*id).map(drop));
         }
         if decision.runs.len() != decision.spawned_run_ids.len() {
             return Err("it spawns other runs than it names".into());
@@ -368,14 +364,10 @@ impl Tree {
 fn fate_of(life: &ChildLifecycle, status: RunStatus) -> Fate {
     match status {
         RunStatus::Completed => Fate::Completed(life.output.clone().unwrap_or_else(crate::payload::Payload::null)),
-        RunStatus::Cancelled => Fate::Cancelled {
-            reason: life.reason.clone().unwrap_or_else(|| "cancelled".into()),
-        },
+        RunStatus::Cancelled => Fate::Cancelled { reason: life.reason.clone().unwrap_or_else(|| "cancelled".into()) },
         RunStatus::TimedOut => Fate::TimedOut,
-        RunStatus::Failed | RunStatus::Queued | RunStatus::Running | RunStatus::Paused => Fate::Failed(
-            life.error
-                .clone()
-                .unwrap_or_else(|| RunError::new("host_failure", "the log names no error")),
-        ),
+        RunStatus::Failed | RunStatus::Queued | RunStatus::Running | RunStatus::Paused => {
+            Fate::Failed(life.error.clone().unwrap_or_else(|| RunError::new("host_failure", "the log names no error")))
+        }
     }
 }

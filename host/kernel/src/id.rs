@@ -163,12 +163,9 @@ impl FromStr for GroupId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let parsed = text.split_once(".g").and_then(|(root, index)| {
-            Some(Self {
-                root: root.parse().ok()?,
-                index: parse_index(index)?,
-            })
-        });
+        let parsed = text
+            .split_once(".g")
+            .and_then(|(root, index)| Some(Self { root: root.parse().ok()?, index: parse_index(index)? }));
         parsed.ok_or_else(|| ParseIdError {
             text: text.chars().take(64).collect(),
             expected: "a group id, such as 01938f2e-7c00-7000-8000-000000000000.g0",
@@ -232,9 +229,7 @@ impl FromStr for Tenant {
 
 impl<'de> Deserialize<'de> for Tenant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

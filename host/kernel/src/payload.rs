@@ -71,9 +71,7 @@ impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         if raw.get().len() > MAX_PAYLOAD_BYTES {
-            return Err(serde::de::Error::custom(PayloadError::TooLarge {
-                bytes: raw.get().len(),
-            }));
+            return Err(serde::de::Error::custom(PayloadError::TooLarge { bytes: raw.get().len() }));
         }
         Ok(Self(raw.into()))
     }
@@ -87,18 +85,13 @@ mod tests {
     fn a_payload_is_one_document_of_bounded_size() {
         assert_eq!(Payload::parse(r#"{"a": 1}"#.into()).unwrap().as_str(), r#"{"a": 1}"#);
         for bad in ["", "{", "1 2", "nul", "{a:1}"] {
-            assert!(
-                matches!(Payload::parse(bad.into()), Err(PayloadError::NotJson(_))),
-                "{bad}"
-            );
+            assert!(matches!(Payload::parse(bad.into()), Err(PayloadError::NotJson(_))), "{bad}");
         }
         let long = |n: usize| format!("\"{}\"", "x".repeat(n - 2));
         assert!(Payload::parse(long(MAX_PAYLOAD_BYTES)).is_ok());
         assert_eq!(
             Payload::parse(long(MAX_PAYLOAD_BYTES + 1)),
-            Err(PayloadError::TooLarge {
-                bytes: MAX_PAYLOAD_BYTES + 1
-            })
+            Err(PayloadError::TooLarge { bytes: MAX_PAYLOAD_BYTES + 1 })
         );
     }
 }

@@ -124,11 +124,7 @@ pub struct Surfaces {
 
 impl Default for Surfaces {
     fn default() -> Self {
-        Self {
-            graph: true,
-            guest: true,
-            api: true,
-        }
+        Self { graph: true, guest: true, api: true }
     }
 }
 
@@ -235,10 +231,7 @@ mod tests {
         assert!(policy.targets_of("lead").is_empty());
         assert!(!policy.hands_on("lead", &"spawn:x".parse().unwrap()));
         assert_eq!((policy.limits.max_depth, policy.limits.max_fanout), (3, 8));
-        assert_eq!(
-            (policy.limits.max_children_total, policy.limits.join_timeout_ms),
-            (32, 60_000)
-        );
+        assert_eq!((policy.limits.max_children_total, policy.limits.join_timeout_ms), (32, 60_000));
     }
 
     #[test]
@@ -256,11 +249,7 @@ mod tests {
 
     #[test]
     fn an_entry_tightens_and_never_loosens() {
-        let wide = Tightening {
-            max_depth: Some(99),
-            max_fanout: Some(1),
-            ..Tightening::default()
-        };
+        let wide = Tightening { max_depth: Some(99), max_fanout: Some(1), ..Tightening::default() };
         let limits = wide.apply(&Limits::SEED);
         assert_eq!((limits.max_depth, limits.max_fanout), (3, 1));
     }

@@ -103,10 +103,7 @@ impl Tree {
         query: &Query,
     ) -> Result<TreeView, Box<Denial>> {
         let bounded = match caller {
-            Caller::Run(_) => Query {
-                max_nodes: Some(query.max_nodes.unwrap_or(MAX_NODES).min(MAX_NODES)),
-                ..*query
-            },
+            Caller::Run(_) => Query { max_nodes: Some(query.max_nodes.unwrap_or(MAX_NODES).min(MAX_NODES)), ..*query },
             Caller::Operator => *query,
         };
         let answer = self.open_surface(ACTION, surface).and_then(|()| {
@@ -129,12 +126,7 @@ impl Tree {
         let before = left;
         let depth = query.max_depth.unwrap_or(u32::MAX);
         let tree = self.run_view(top.index as RunIx, depth, query.skip_children as usize, &mut left);
-        Ok(TreeView {
-            root_run_id: self.id.run(),
-            node_count: before - left + 1,
-            seq: self.seq,
-            tree,
-        })
+        Ok(TreeView { root_run_id: self.id.run(), node_count: before - left + 1, seq: self.seq, tree })
     }
 
     /// The children are taken level by level from the node budget, so that a
@@ -162,9 +154,7 @@ impl Tree {
             started_at: run.started_at,
             finished_at: run.finished_at,
             usage: run.usage,
-            children: children
-                .map(|child| self.run_view(*child, depth - 1, 0, left))
-                .collect(),
+            children: children.map(|child| self.run_view(*child, depth - 1, 0, left)).collect(),
             children_omitted: (wanted - shown) as u32,
             groups: run.groups.iter().map(|group| self.group_view(*group)).collect(),
         }
@@ -172,16 +162,11 @@ impl Tree {
 
     fn group_view(&self, index: usize) -> GroupView {
         let group = &self.groups[index];
-        let members = group
-            .members
-            .clone()
-            .take(MAX_NODES as usize)
-            .enumerate()
-            .map(|(ordinal, ix)| MemberView {
-                ordinal: ordinal as u32,
-                run_id: self.run_id(ix),
-                status: self.runs[ix].status,
-            });
+        let members = group.members.clone().take(MAX_NODES as usize).enumerate().map(|(ordinal, ix)| MemberView {
+            ordinal: ordinal as u32,
+            run_id: self.run_id(ix),
+            status: self.runs[ix].status,
+        });
         GroupView {
             group_id: self.group_id(index),
             mode: group.spec.mode,

@@ -37,10 +37,7 @@ impl Scope {
     pub fn exact(capability: &str, resource: &str) -> Result<Self, ParseScopeError> {
         let text = format!("{capability}:{resource}");
         if resource.ends_with('*') {
-            return Err(ParseScopeError {
-                text,
-                why: "a request names one thing, without `*`",
-            });
+            return Err(ParseScopeError { text, why: "a request names one thing, without `*`" });
         }
         text.parse()
     }
@@ -74,26 +71,18 @@ impl FromStr for Scope {
     type Err = ParseScopeError;
 
     fn from_str(text: &str) -> Result<Self, ParseScopeError> {
-        let refuse = |why| ParseScopeError {
-            text: text.chars().take(128).collect(),
-            why,
-        };
+        let refuse = |why| ParseScopeError { text: text.chars().take(128).collect(), why };
         if text.len() > MAX_SCOPE_BYTES {
             return Err(refuse("it is longer than 1,024 bytes"));
         }
-        let colon = text
-            .find(':')
-            .ok_or_else(|| refuse("it has no `:`, as in `fs.read:docs/*`"))?;
+        let colon = text.find(':').ok_or_else(|| refuse("it has no `:`, as in `fs.read:docs/*`"))?;
         let (capability, resource) = (&text[..colon], &text[colon + 1..]);
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'_';
         if !capability.starts_with(|c: char| c.is_ascii_lowercase()) || !capability.bytes().all(legal) {
             return Err(refuse("the part before `:` is lower-case letters, digits, `.` and `_`"));
         }
         check_resource(resource).map_err(refuse)?;
-        Ok(Self {
-            text: text.into(),
-            colon,
-        })
+        Ok(Self { text: text.into(), colon })
     }
 }
 
@@ -137,9 +126,7 @@ impl Serialize for Scope {
 
 impl<'de> Deserialize<'de> for Scope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -172,10 +159,7 @@ impl From<GrantLists> for Grant {
 
 impl Grant {
     pub fn new(can_use: impl IntoIterator<Item = Scope>, can_delegate: impl IntoIterator<Item = Scope>) -> Self {
-        Self {
-            can_use: sorted(can_use),
-            can_delegate: sorted(can_delegate),
-        }
+        Self { can_use: sorted(can_use), can_delegate: sorted(can_delegate) }
     }
 
     pub fn can_use(&self) -> &[Scope] {
@@ -265,11 +249,7 @@ mod tests {
         ] {
             assert!(bad.parse::<Scope>().is_err(), "{bad}");
         }
-        assert!(
-            format!("spawn:{}", "x".repeat(MAX_SCOPE_BYTES))
-                .parse::<Scope>()
-                .is_err()
-        );
+        assert!(format!("spawn:{}", "x".repeat(MAX_SCOPE_BYTES)).parse::<Scope>().is_err());
     }
 
     #[test]

@@ -201,14 +201,7 @@ impl Tree {
         surface: Surface,
         fact: Fact,
     ) {
-        let event = Event {
-            seq: self.seq + 1,
-            at: now,
-            run_id: self.run_id(run),
-            node_id,
-            surface,
-            fact,
-        };
+        let event = Event { seq: self.seq + 1, at: now, run_id: self.run_id(run), node_id, surface, fact };
         self.apply(&event);
         self.fresh.push(event);
     }
@@ -219,10 +212,7 @@ impl Tree {
     }
 
     pub(crate) fn run_id(&self, ix: RunIx) -> RunId {
-        RunId {
-            root: self.id,
-            index: ix as u32,
-        }
+        RunId { root: self.id, index: ix as u32 }
     }
 
     // What the engine looks at.
@@ -286,9 +276,7 @@ impl Tree {
     /// Guests that were to be stopped, the `from`th decision and later; those
     /// that have stopped since are still listed.
     pub fn stops(&self, from: usize) -> impl Iterator<Item = RunId> + '_ {
-        self.stops[from.min(self.stops.len())..]
-            .iter()
-            .map(|ix| self.run_id(*ix))
+        self.stops[from.min(self.stops.len())..].iter().map(|ix| self.run_id(*ix))
     }
 
     pub fn stop_count(&self) -> usize {
@@ -297,9 +285,7 @@ impl Tree {
 
     /// Groups that were decided, the `from`th decision and later.
     pub fn decisions(&self, from: usize) -> impl Iterator<Item = GroupId> + '_ {
-        self.decisions[from.min(self.decisions.len())..]
-            .iter()
-            .map(|index| self.group_id(*index))
+        self.decisions[from.min(self.decisions.len())..].iter().map(|index| self.group_id(*index))
     }
 
     pub fn decision_count(&self) -> usize {
@@ -340,10 +326,7 @@ impl Tree {
     }
 
     pub(crate) fn group_id(&self, index: usize) -> GroupId {
-        GroupId {
-            root: self.id,
-            index: index as u32,
-        }
+        GroupId { root: self.id, index: index as u32 }
     }
 
     /// Whether `run` is `ancestor` or below it.

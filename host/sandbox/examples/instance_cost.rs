@@ -33,39 +33,24 @@ async fn main() -> Result<(), Failure> {
     let sandbox = Sandbox::new(Config::default())?;
     let digest = sandbox.inspect(&bytes)?.digest;
     let plugin = sandbox.load(&digest, || async { Ok(bytes) }).await?;
-    print(
-        "sandbox, one after the other",
-        runs(&sandbox, &plugin, count, 1).await?,
-        bare,
-    );
-    print(
-        "sandbox, 64 in flight",
-        runs(&sandbox, &plugin, count, IN_FLIGHT).await?,
-        bare,
-    );
+    print("sandbox, one after the other", runs(&sandbox, &plugin, count, 1).await?, bare);
+    print("sandbox, 64 in flight", runs(&sandbox, &plugin, count, IN_FLIGHT).await?, bare);
     sandbox.shutdown().await;
     Ok(())
 }
 
 fn print(what: &str, each: Duration, bare: Duration) {
     let ratio = each.as_secs_f64() / bare.as_secs_f64();
-    println!(
-        "{what:30} {:8.2} µs a run   {ratio:5.2} × bare",
-        each.as_secs_f64() * 1e6
-    );
+    println!("{what:30} {:8.2} µs a run   {ratio:5.2} × bare", each.as_secs_f64() * 1e6);
 }
 
 fn bare(bytes: &[u8], count: u32) -> Result<Duration, Failure> {
     let mut pool = PoolingAllocationConfig::new();
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes)
-            .linear_memory_keep_resident(1 << 20)
-            .table_keep_resident(16 << 10);
+        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(1 << 20).table_keep_resident(16 << 10);
     }
     let mut config = wasmtime::Config::new();
-    config
-        .concurrency_support(false)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.concurrency_support(false).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config)?;
     let component = Component::new(&engine, bytes)?;
     let mut linker = Linker::<()>::new(&engine);
@@ -77,11 +62,7 @@ fn bare(bytes: &[u8], count: u32) -> Result<Duration, Failure> {
         let instance = pre.instantiate(&mut store)?;
         let run = instance.get_func(&mut store, run).ok_or("no function `run`")?;
         let mut results = [wasmtime::component::Val::Bool(false)];
-        run.call(
-            &mut store,
-            &[wasmtime::component::Val::String("1".into())],
-            &mut results,
-        )?;
+        run.call(&mut store, &[wasmtime::component::Val::String("1".into())], &mut results)?;
         Ok(())
     };
     (0..count / 10).try_for_each(|_| once())?;

@@ -32,18 +32,11 @@ pub(crate) struct CodeCache {
 
 impl CodeCache {
     pub(crate) fn open(folder: PathBuf, engine: &Engine) -> Result<Self, Error> {
-        let key = open_key(&folder).map_err(|e| Error::Cache {
-            path: folder.clone(),
-            why: e.to_string(),
-        })?;
+        let key = open_key(&folder).map_err(|e| Error::Cache { path: folder.clone(), why: e.to_string() })?;
         let mut hasher = Sha256Hasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let compatibility = hex(&hasher.0.finalize()[..16]);
-        Ok(Self {
-            folder,
-            key,
-            compatibility,
-        })
+        Ok(Self { folder, key, compatibility })
     }
 
     /// The compiled code of a component, if this host wrote it.
@@ -127,20 +120,14 @@ fn open_key(folder: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let file = File::open(&path)?;
     check_private(&file)?;
     let mut key = [0; KEY_BYTES];
-    (&file)
-        .read_exact(&mut key)
-        .map_err(|_| io::Error::other("its file `key` is too short; remove it"))?;
+    (&file).read_exact(&mut key).map_err(|_| io::Error::other("its file `key` is too short; remove it"))?;
     Ok(key)
 }
 
 #[cfg(unix)]
 fn create_private(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(not(unix))]
@@ -191,10 +178,7 @@ fn hmac(key: &[u8; KEY_BYTES], parts: &[&[u8]]) -> [u8; MAC_BYTES] {
     }
     let mut hash = Sha256::new_with_prefix(inner);
     parts.iter().for_each(|part| hash.update(part));
-    Sha256::new_with_prefix(outer)
-        .chain_update(hash.finalize())
-        .finalize()
-        .into()
+    Sha256::new_with_prefix(outer).chain_update(hash.finalize()).finalize().into()
 }
 
 /// Compares in a time that does not tell where the difference is.
@@ -205,9 +189,7 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
+    let digits = bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
     digits.map(char::from).collect()
 }
 
@@ -234,10 +216,7 @@ mod tests {
         let mut key = [0; KEY_BYTES];
         key[..4].copy_from_slice(b"Jefe");
         let mac = hmac(&key, &[b"what do ya want ", b"for nothing?"]);
-        assert_eq!(
-            hex(&mac),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
+        assert_eq!(hex(&mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 
     #[test]
@@ -251,12 +230,7 @@ mod tests {
 
         let path = cache.folder.join(cache.name("sha256:aa"));
         let genuine = fs::read(&path).unwrap();
-        for tampered in [
-            &b""[..],
-            b"short",
-            &[&genuine[..], b"x"].concat(),
-            &[b"C", &genuine[1..]].concat(),
-        ] {
+        for tampered in [&b""[..], b"short", &[&genuine[..], b"x"].concat(), &[b"C", &genuine[1..]].concat()] {
             fs::write(&path, tampered).unwrap();
             assert_eq!(cache.read("sha256:aa"), None);
         }
@@ -277,9 +251,6 @@ mod tests {
         let engine = Engine::default();
         CodeCache::open(folder.path().into(), &engine).unwrap();
         fs::set_permissions(folder.path().join(KEY_FILE), fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(
-            CodeCache::open(folder.path().into(), &engine),
-            Err(Error::Cache { .. })
-        ));
+        assert!(matches!(CodeCache::open(folder.path().into(), &engine), Err(Error::Cache { .. })));
     }
 }

@@ -86,21 +86,13 @@ pub enum Call {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallError {
     Denied(Box<Denial>),
-    Failed {
-        code: FailureCode,
-        message: String,
-        retryable: bool,
-    },
+    Failed { code: FailureCode, message: String, retryable: bool },
 }
 
 impl CallError {
     /// A failure that trying again does not mend.
     pub fn failed(code: FailureCode, message: impl Into<String>) -> Self {
-        Self::Failed {
-            code,
-            message: message.into(),
-            retryable: false,
-        }
+        Self::Failed { code, message: message.into(), retryable: false }
     }
 }
 

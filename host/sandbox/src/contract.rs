@@ -55,28 +55,17 @@ const WASI: &[&str] = &[
 /// The contract as it was parsed, or why it could not be.
 static PARSED: LazyLock<Result<Resolve, String>> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
-    resolve
-        .push_source("plugin.wit", CONTRACT)
-        .map_err(|error| format!("{error:#}"))?;
+    resolve.push_source("plugin.wit", CONTRACT).map_err(|error| format!("{error:#}"))?;
     Ok(resolve)
 });
 
 /// The role of a component, if it keeps to the contract.
 pub(crate) fn check(found: &Resolve, world: WorldId) -> Result<Role, Error> {
-    let contract = PARSED.as_ref().map_err(|why| Error::Setup {
-        what: "reading wit/plugin.wit",
-        why: why.clone(),
-    })?;
+    let contract = PARSED.as_ref().map_err(|why| Error::Setup { what: "reading wit/plugin.wit", why: why.clone() })?;
     let role = role_of(found, world)?;
     let worlds = contract.worlds.iter();
-    let ours = worlds
-        .into_iter()
-        .find(|(_, world)| world.name == role.as_str())
-        .map(|(id, _)| id);
-    let ours = ours.ok_or_else(|| Error::Setup {
-        what: "reading wit/plugin.wit",
-        why: "a world is missing".into(),
-    })?;
+    let ours = worlds.into_iter().find(|(_, world)| world.name == role.as_str()).map(|(id, _)| id);
+    let ours = ours.ok_or_else(|| Error::Setup { what: "reading wit/plugin.wit", why: "a world is missing".into() })?;
     check_export(contract, ours, found, world, role)?;
     check_imports(contract, ours, found, world, role)?;
     Ok(role)
@@ -97,9 +86,7 @@ pub(crate) fn names(resolve: &Resolve, world: WorldId) -> (Vec<String>, Vec<Stri
 fn name_of(resolve: &Resolve, key: &WorldKey) -> String {
     match key {
         WorldKey::Name(name) => name.clone(),
-        WorldKey::Interface(id) => resolve
-            .id_of(*id)
-            .unwrap_or_else(|| "an interface without a name".into()),
+        WorldKey::Interface(id) => resolve.id_of(*id).unwrap_or_else(|| "an interface without a name".into()),
     }
 }
 
@@ -132,16 +119,8 @@ fn check_export(contract: &Resolve, ours: WorldId, found: &Resolve, world: World
     if expected == got {
         return Ok(());
     }
-    let why = format!(
-        "its export `{}` is not that of the world `{}`",
-        export_of(role),
-        role.as_str()
-    );
-    Err(Error::WrongWorld {
-        why,
-        expected: shown(expected),
-        found: shown(got),
-    })
+    let why = format!("its export `{}` is not that of the world `{}`", export_of(role), role.as_str());
+    Err(Error::WrongWorld { why, expected: shown(expected), found: shown(got) })
 }
 
 fn check_imports(contract: &Resolve, ours: WorldId, found: &Resolve, world: WorldId, role: Role) -> Result<(), Error> {
@@ -174,11 +153,7 @@ fn check_imports(contract: &Resolve, ours: WorldId, found: &Resolve, world: Worl
     }
     let offered = names(contract, ours).0.join(", ");
     let offered = format!("{offered}, and WASI 0.2 without HTTP");
-    Err(Error::UnknownImports {
-        role: role.as_str(),
-        imports: unknown,
-        offered,
-    })
+    Err(Error::UnknownImports { role: role.as_str(), imports: unknown, offered })
 }
 
 fn check_function(
@@ -191,12 +166,7 @@ fn check_function(
     match offered.map(|function| shape_of_function(contract, function)) {
         None => Err(format!("with a function `{}`", wanted.name)),
         Some(shape) if shape == wanted_shape => Ok(()),
-        Some(shape) => Err(format!(
-            "with `{}` as {}, which is {}",
-            wanted.name,
-            shown(wanted_shape),
-            shown(shape)
-        )),
+        Some(shape) => Err(format!("with `{}` as {}, which is {}", wanted.name, shown(wanted_shape), shown(shape))),
     }
 }
 
@@ -219,18 +189,14 @@ fn interface_of<'a>(
     if !bare.starts_with(PACKAGE) || !version.starts_with("0.1.") {
         return None;
     }
-    contract.worlds[world]
-        .imports
-        .iter()
-        .find_map(|(key, item)| match item {
-            WorldItem::Interface { id, .. } if name_of(contract, key).split('@').next() == Some(bare) => {
-                Some(&contract.interfaces[*id].functions)
-            }
-            _ => None,
-        })
+    contract.worlds[world].imports.iter().find_map(|(key, item)| match item {
+        WorldItem::Interface { id, .. } if name_of(contract, key).split('@').next() == Some(bare) => {
+            Some(&contract.interfaces[*id].functions)
+        }
+        _ => None,
+    })
 }
 
 fn is_wasi(name: &str) -> bool {
-    name.split_once('@')
-        .is_some_and(|(bare, version)| WASI.contains(&bare) && version.starts_with("0.2."))
+    name.split_once('@').is_some_and(|(bare, version)| WASI.contains(&bare) && version.starts_with("0.2."))
 }

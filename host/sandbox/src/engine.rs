@@ -66,10 +66,8 @@ impl Engines {
     pub(crate) fn new(limits: &GuestLimits, slots: u32) -> Result<Self, Error> {
         let bounded = address_space_is_bounded();
         let config = base_config(limits, bounded);
-        let on_demand = Engine::new(&config).map_err(|e| Error::Setup {
-            what: "configuring the WebAssembly engine",
-            why: format!("{e:#}"),
-        })?;
+        let on_demand = Engine::new(&config)
+            .map_err(|e| Error::Setup { what: "configuring the WebAssembly engine", why: format!("{e:#}") })?;
         // A pool reserves 4 GiB of addresses a slot.
         let pool = if bounded {
             tracing::info!("the address space is limited, so guests run without a pool: each costs more to start");
@@ -126,20 +124,12 @@ impl Pool {
         let mut config = config.clone();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let free = Arc::new(Semaphore::new(slots as usize));
-        Ok(Self {
-            engine: Engine::new(&config)?,
-            free,
-            limits: *limits,
-        })
+        Ok(Self { engine: Engine::new(&config)?, free, limits: *limits })
     }
 
     /// A free slot, if there is one.
     pub(crate) fn slot(&self) -> Option<Slot> {
-        self.free
-            .clone()
-            .try_acquire_owned()
-            .ok()
-            .map(|held| Slot { _held: held })
+        self.free.clone().try_acquire_owned().ok().map(|held| Slot { _held: held })
     }
 
     /// Whether what a component says that it needs fits a slot.
@@ -149,19 +139,13 @@ impl Pool {
             needs.num_memories <= SLOT_MEMORIES
                 && needs.num_tables <= SLOT_TABLES
                 && needs.max_initial_memory_size.is_none_or(|pages| pages <= memory)
-                && needs
-                    .max_initial_table_size
-                    .is_none_or(|elements| elements <= SLOT_TABLE_ELEMENTS as u64)
+                && needs.max_initial_table_size.is_none_or(|elements| elements <= SLOT_TABLE_ELEMENTS as u64)
         })
     }
 }
 
 fn base_config(limits: &GuestLimits, bounded: bool) -> Config {
-    let reservation = if bounded {
-        limits.memory_bytes as u64
-    } else {
-        FULL_RESERVATION
-    };
+    let reservation = if bounded { limits.memory_bytes as u64 } else { FULL_RESERVATION };
     let mut config = Config::new();
     config
         .wasm_component_model(true)

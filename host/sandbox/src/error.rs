@@ -27,19 +27,11 @@ pub enum Error {
 
     /// A component, but of no world of `pleach:plugin`.
     #[error("the component targets no world of pleach:plugin@0.1.0: {why}; expected {expected}, found {found}")]
-    WrongWorld {
-        why: String,
-        expected: String,
-        found: String,
-    },
+    WrongWorld { why: String, expected: String, found: String },
 
     /// It wants something from the host that there is not.
     #[error("the component imports what this host does not offer to a plugin of the role `{role}`: {}; it offers {offered}", imports.join(", "))]
-    UnknownImports {
-        role: &'static str,
-        imports: Vec<String>,
-        offered: String,
-    },
+    UnknownImports { role: &'static str, imports: Vec<String>, offered: String },
 
     /// The section that names the plugin is there and cannot be read.
     #[error("the custom section `pleach:plugin` is not what `pleach plugin build` writes: {why}")]

@@ -77,10 +77,7 @@ impl Guest {
 
     /// Counts a host call, unless nothing is left to pay for it.
     pub(crate) fn charged(&mut self) -> bool {
-        let paid = self
-            .accounts
-            .as_ref()
-            .is_none_or(|accounts| accounts.host_call().is_ok());
+        let paid = self.accounts.as_ref().is_none_or(|accounts| accounts.host_call().is_ok());
         if paid {
             self.vitals.count_host_call();
         }
@@ -107,9 +104,7 @@ impl Guest {
         if let Some(unlogged) = self.denial_rate.take(Instant::now()) {
             let mut logged = denial.clone();
             if unlogged > 0 {
-                logged
-                    .message
-                    .push_str(&format!(" ({unlogged} refusals before it came too fast to be logged)"));
+                logged.message.push_str(&format!(" ({unlogged} refusals before it came too fast to be logged)"));
             }
             self.kernel.call(self.run_id(), Call::Deny { denial: logged });
         }
@@ -154,9 +149,5 @@ impl Guest {
 
 /// What every call answers once the run is being cancelled.
 pub(crate) fn cancelled() -> types::CallError {
-    CallError::failed(
-        FailureCode::Cancelled,
-        "this run is being cancelled: tidy up and return",
-    )
-    .into()
+    CallError::failed(FailureCode::Cancelled, "this run is being cancelled: tidy up and return").into()
 }

@@ -48,41 +48,23 @@ pub struct Metadata {
 /// Looks at a component. `engine` says which WebAssembly there is.
 pub(crate) fn inspect(bytes: &[u8], engine: &Engine, limits: &GuestLimits) -> Result<Inspection, Error> {
     if bytes.len() > limits.component_bytes {
-        return Err(Error::TooLarge {
-            bytes: bytes.len(),
-            limit: limits.component_bytes,
-        });
+        return Err(Error::TooLarge { bytes: bytes.len(), limit: limits.component_bytes });
     }
     let metadata = read_metadata(bytes)?;
     Validator::new_with_features(engine.get_wasm_features())
         .validate_all(bytes)
-        .map_err(|error| Error::NotAComponent {
-            found: format!("one that is not valid here: {error}"),
-        })?;
+        .map_err(|error| Error::NotAComponent { found: format!("one that is not valid here: {error}") })?;
     // The decoder is made for components that tools wrote. Whatever else is
     // valid and makes it panic is refused like the rest.
     let decoded = catch_unwind(AssertUnwindSafe(|| decoding::decode(bytes)))
-        .map_err(|_| Error::NotAComponent {
-            found: "one whose types cannot be told".into(),
-        })?
-        .map_err(|error| Error::NotAComponent {
-            found: format!("one whose types cannot be told: {error:#}"),
-        })?;
+        .map_err(|_| Error::NotAComponent { found: "one whose types cannot be told".into() })?
+        .map_err(|error| Error::NotAComponent { found: format!("one whose types cannot be told: {error:#}") })?;
     let DecodedWasm::Component(resolve, world) = decoded else {
-        return Err(Error::NotAComponent {
-            found: "a WIT package in binary form".into(),
-        });
+        return Err(Error::NotAComponent { found: "a WIT package in binary form".into() });
     };
     let role = contract::check(&resolve, world)?;
     let (imports, exports) = contract::names(&resolve, world);
-    Ok(Inspection {
-        role,
-        digest: digest_of(bytes),
-        size: bytes.len(),
-        metadata,
-        imports,
-        exports,
-    })
+    Ok(Inspection { role, digest: digest_of(bytes), size: bytes.len(), metadata, imports, exports })
 }
 
 /// Makes sure that the bytes are a component, and finds the plugin's name.
@@ -92,18 +74,13 @@ fn read_metadata(bytes: &[u8]) -> Result<Option<Metadata>, Error> {
         return Err(not_wasm("an empty file".into()));
     }
     if !bytes.starts_with(b"\0asm") {
-        return Err(not_wasm(
-            "something that is no WebAssembly: it does not begin with `\\0asm`".into(),
-        ));
+        return Err(not_wasm("something that is no WebAssembly: it does not begin with `\\0asm`".into()));
     }
     let mut metadata = None;
     let mut depth = 0_u32;
     for part in Parser::new(0).parse_all(bytes) {
         match part.map_err(|error| not_wasm(format!("WebAssembly that is damaged: {error}")))? {
-            Part::Version {
-                encoding: Encoding::Module,
-                ..
-            } if depth == 0 => {
+            Part::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err(not_wasm(
                     "a core module; turn it into a component, which `pleach plugin build` does".into(),
                 ));

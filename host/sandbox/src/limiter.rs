@@ -15,12 +15,7 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     pub(crate) fn new(limits: GuestLimits) -> Self {
-        Self {
-            limits,
-            memory: 0,
-            last_growth: 0,
-            refused_memory: false,
-        }
+        Self { limits, memory: 0, last_growth: 0, refused_memory: false }
     }
 
     /// Whether the guest was refused memory: a trap after that is put down to it.
@@ -32,10 +27,7 @@ impl Limiter {
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
-        let fits = self
-            .memory
-            .checked_add(growth)
-            .is_some_and(|sum| sum <= self.limits.memory_bytes);
+        let fits = self.memory.checked_add(growth).is_some_and(|sum| sum <= self.limits.memory_bytes);
         if fits {
             self.memory += growth;
             self.last_growth = growth;
@@ -74,10 +66,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_on_the_sum_over_all_memories() {
-        let mut limiter = Limiter::new(GuestLimits {
-            memory_bytes: 100,
-            ..GuestLimits::default()
-        });
+        let mut limiter = Limiter::new(GuestLimits { memory_bytes: 100, ..GuestLimits::default() });
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(!limiter.memory_growing(0, 41, None).unwrap() && limiter.refused_memory());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
@@ -86,10 +75,7 @@ mod tests {
 
     #[test]
     fn a_growth_that_the_machine_refused_is_not_counted() {
-        let mut limiter = Limiter::new(GuestLimits {
-            memory_bytes: 100,
-            ..GuestLimits::default()
-        });
+        let mut limiter = Limiter::new(GuestLimits { memory_bytes: 100, ..GuestLimits::default() });
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         limiter.memory_grow_failed(wasmtime::format_err!("no memory")).unwrap();
         assert!(limiter.memory_growing(0, 100, None).unwrap());

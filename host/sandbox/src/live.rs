@@ -23,10 +23,7 @@ pub struct LivePermit {
 impl Live {
     pub(crate) fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
-        Self {
-            places: Arc::new(Semaphore::new(most)),
-            most,
-        }
+        Self { places: Arc::new(Semaphore::new(most)), most }
     }
 
     pub(crate) fn most(&self) -> usize {
@@ -38,11 +35,7 @@ impl Live {
     }
 
     pub(crate) fn try_acquire(&self) -> Option<LivePermit> {
-        self.places
-            .clone()
-            .try_acquire_owned()
-            .ok()
-            .map(|held| LivePermit { _held: held })
+        self.places.clone().try_acquire_owned().ok().map(|held| LivePermit { _held: held })
     }
 
     pub(crate) async fn acquire(&self) -> Result<LivePermit, Error> {

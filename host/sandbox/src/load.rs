@@ -131,16 +131,10 @@ impl Loader {
                 // Whoever led was dropped, or its thread died: the next leads.
                 Ok(Err(_)) if !leads => {}
                 Ok(Err(_)) => {
-                    return Err(Error::Compile {
-                        digest,
-                        why: "its thread died; the log says more".into(),
-                    });
+                    return Err(Error::Compile { digest, why: "its thread died; the log says more".into() });
                 }
                 Err(_) => {
-                    return Err(Error::CompileTime {
-                        digest,
-                        seconds: self.patience.as_secs(),
-                    });
+                    return Err(Error::CompileTime { digest, seconds: self.patience.as_secs() });
                 }
             }
         }
@@ -155,14 +149,7 @@ impl Loader {
         }
         let (landed, progress) = watch::channel(None);
         shelves.loading.insert(digest.clone(), progress.clone());
-        (
-            Some(Flight {
-                loader: Arc::downgrade(self),
-                digest: digest.clone(),
-                landed: Some(landed),
-            }),
-            progress,
-        )
+        (Some(Flight { loader: Arc::downgrade(self), digest: digest.clone(), landed: Some(landed) }), progress)
     }
 
     /// Reads compiled code, or compiles; both on a thread of their own.
@@ -183,13 +170,11 @@ impl Loader {
         };
         let turn = self.compiles.clone().acquire_owned().await;
         let loader = self.clone();
-        let thread = std::thread::Builder::new()
-            .name("pleach-compile".into())
-            .spawn(move || {
-                let result = loader.compile(&flight.digest, &bytes);
-                drop(turn);
-                flight.land(result);
-            });
+        let thread = std::thread::Builder::new().name("pleach-compile".into()).spawn(move || {
+            let result = loader.compile(&flight.digest, &bytes);
+            drop(turn);
+            flight.land(result);
+        });
         if let Err(error) = thread {
             // The flight went down with the thread; whoever waits is told.
             tracing::error!("no thread to compile {digest} on: {error}");
@@ -210,10 +195,7 @@ impl Loader {
     fn compile(&self, digest: &Arc<str>, bytes: &[u8]) -> Result<Arc<Plugin>, Error> {
         let found = digest_of(bytes);
         if found != *digest {
-            return Err(Error::Digest {
-                expected: digest.clone(),
-                found,
-            });
+            return Err(Error::Digest { expected: digest.clone(), found });
         }
         // Also what was published before this host became stricter is looked at.
         inspect::inspect(bytes, &self.engines.on_demand, &self.limits)?;
@@ -221,10 +203,7 @@ impl Loader {
             .engines
             .on_demand
             .precompile_component(bytes)
-            .map_err(|e| Error::Compile {
-                digest: digest.clone(),
-                why: format!("{e:#}"),
-            })?;
+            .map_err(|e| Error::Compile { digest: digest.clone(), why: format!("{e:#}") })?;
         let plugin = Plugin::from_code(digest.clone(), &code, &self.linkers, &self.engines)?;
         if let Some(cache) = &self.cache {
             cache.write(digest, &code);
@@ -239,10 +218,7 @@ impl Loader {
         let Some(plugin) = plugin else { return };
         plugin.touch(self.uses.fetch_add(1, Ordering::Relaxed));
         if shelves.loaded.len() >= MOST_PLUGINS {
-            let oldest = shelves
-                .loaded
-                .values()
-                .min_by_key(|plugin| plugin.used.load(Ordering::Relaxed));
+            let oldest = shelves.loaded.values().min_by_key(|plugin| plugin.used.load(Ordering::Relaxed));
             if let Some(oldest) = oldest.map(|plugin| plugin.digest().clone()) {
                 shelves.loaded.remove(&oldest);
             }

@@ -65,14 +65,10 @@ impl Plugin {
         engines: &Engines,
     ) -> Result<Self, Error> {
         // The pool refuses a component that does not fit a slot.
-        let in_pool = engines
-            .pool
-            .as_ref()
-            .zip(linkers.pooled.as_ref())
-            .and_then(|(pool, linker)| {
-                let component = deserialize(&pool.engine, code).ok()?;
-                pool.fits(&component).then_some((component, linker))
-            });
+        let in_pool = engines.pool.as_ref().zip(linkers.pooled.as_ref()).and_then(|(pool, linker)| {
+            let component = deserialize(&pool.engine, code).ok()?;
+            pool.fits(&component).then_some((component, linker))
+        });
         let (linked, pooled) = match in_pool {
             Some((component, linker)) => (linker.link(&component)?, true),
             None => {
@@ -80,13 +76,7 @@ impl Plugin {
                 (linkers.on_demand.link(&component)?, false)
             }
         };
-        Ok(Self {
-            digest,
-            linked: Arc::new(linked),
-            pooled,
-            overflow: OnceLock::new(),
-            used: AtomicU64::new(0),
-        })
+        Ok(Self { digest, linked: Arc::new(linked), pooled, overflow: OnceLock::new(), used: AtomicU64::new(0) })
     }
 
     pub(crate) fn touch(&self, now: u64) {
@@ -95,16 +85,11 @@ impl Plugin {
 }
 
 fn unfit(error: &wasmtime::Error) -> Error {
-    Error::Unfit {
-        why: format!("{error:#}"),
-    }
+    Error::Unfit { why: format!("{error:#}") }
 }
 
 /// Loads compiled code.
-#[expect(
-    unsafe_code,
-    reason = "the code was compiled by this process, or has the MAC of a host of this user"
-)]
+#[expect(unsafe_code, reason = "the code was compiled by this process, or has the MAC of a host of this user")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` is what `Engine::precompile_component` made: in this
     // process, or read by `CodeCache::read`, which checks its MAC.
@@ -126,16 +111,11 @@ struct Imports {
 impl Linkers {
     pub(crate) fn new(engines: &Engines) -> Result<Self, Error> {
         let imports = |engine: &Engine| {
-            Imports::new(engine).map_err(|e| Error::Setup {
-                what: "linking the host's functions",
-                why: format!("{e:#}"),
-            })
+            Imports::new(engine)
+                .map_err(|e| Error::Setup { what: "linking the host's functions", why: format!("{e:#}") })
         };
         let pooled = engines.pool.as_ref().map(|pool| imports(&pool.engine)).transpose()?;
-        Ok(Self {
-            pooled,
-            on_demand: imports(&engines.on_demand)?,
-        })
+        Ok(Self { pooled, on_demand: imports(&engines.on_demand)? })
     }
 }
 
@@ -149,9 +129,8 @@ impl Imports {
     }
 
     fn link(&self, component: &Component) -> Result<Linked, Error> {
-        let role = role_of(component).ok_or_else(|| Error::Unfit {
-            why: "it exports none of run, judge, route and replan".into(),
-        })?;
+        let role = role_of(component)
+            .ok_or_else(|| Error::Unfit { why: "it exports none of run, judge, route and replan".into() })?;
         let linker = match role {
             Role::Agent => &self.agent,
             Role::Judge | Role::Router | Role::Replanner => &self.plain,
@@ -172,15 +151,9 @@ mod tests {
         let limits = GuestLimits::default();
         let engines = Engines::new(&limits, 16).unwrap();
         let linkers = Linkers::new(&engines).unwrap();
-        let code = engines
-            .on_demand
-            .precompile_component(&std::fs::read(echo).unwrap())
-            .unwrap();
+        let code = engines.on_demand.precompile_component(&std::fs::read(echo).unwrap()).unwrap();
         let plugin = Plugin::from_code("sha256:00".into(), &code, &linkers, &engines).unwrap();
-        assert_eq!(
-            (plugin.role(), plugin.is_pooled()),
-            (Role::Agent, engines.pool.is_some())
-        );
+        assert_eq!((plugin.role(), plugin.is_pooled()), (Role::Agent, engines.pool.is_some()));
         assert_eq!(plugin.on_demand(&linkers, &engines).unwrap().role(), Role::Agent);
 
         let without = Engines::new(&limits, 0).unwrap();

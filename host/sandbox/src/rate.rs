@@ -28,9 +28,7 @@ impl Rate {
     /// Asks for one at `now`. Where it may pass, the answer is how many before
     /// it could not.
     pub(crate) fn take(&mut self, now: Instant) -> Option<u32> {
-        let since = self
-            .filled
-            .map_or(0.0, |filled| now.saturating_duration_since(filled).as_secs_f64());
+        let since = self.filled.map_or(0.0, |filled| now.saturating_duration_since(filled).as_secs_f64());
         self.filled = Some(now);
         self.tokens = (self.tokens + since * self.a_second).min(self.burst);
         if self.tokens < 1.0 {
@@ -57,17 +55,11 @@ mod tests {
     fn what_is_over_the_rate_is_counted_and_told_later() {
         let mut rate = Rate::new(2, 10);
         let start = Instant::now();
-        assert_eq!(
-            [rate.take(start), rate.take(start), rate.take(start)],
-            [Some(0), Some(0), None]
-        );
+        assert_eq!([rate.take(start), rate.take(start), rate.take(start)], [Some(0), Some(0), None]);
         assert_eq!(rate.take(start + Duration::from_millis(50)), None);
         assert_eq!(rate.take(start + Duration::from_millis(150)), Some(2));
         let later = start + Duration::from_secs(60);
-        assert_eq!(
-            [rate.take(later), rate.take(later), rate.take(later)],
-            [Some(0), Some(0), None]
-        );
+        assert_eq!([rate.take(later), rate.take(later), rate.take(later)], [Some(0), Some(0), None]);
     }
 
     #[test]

@@ -48,20 +48,13 @@ impl Sandbox {
     /// Sets up the engines and the threads that guests run on.
     pub fn new(config: Config) -> Result<Self, Error> {
         let engines = Engines::new(&config.limits, config.pool_slots)?;
-        let cache = config
-            .code_cache
-            .map(|folder| CodeCache::open(folder, &engines.on_demand))
-            .transpose()?;
+        let cache = config.code_cache.map(|folder| CodeCache::open(folder, &engines.on_demand)).transpose()?;
         let runtime = guest_runtime(config.workers)?;
         let ticker = Ticker::start(engines.all())?;
         let patience = Duration::from_secs(config.compile_seconds);
         let loader = Loader::new(engines, cache, config.limits, patience)?;
         Ok(Self(Arc::new(Inner {
-            grounds: Arc::new(Grounds {
-                loader,
-                ticker,
-                roots: Arc::new(Roots::new(config.roots)),
-            }),
+            grounds: Arc::new(Grounds { loader, ticker, roots: Arc::new(Roots::new(config.roots)) }),
             live: Live::new(config.max_live.min(most_live_guests())),
             guests: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
@@ -72,11 +65,7 @@ impl Sandbox {
     /// run: no component, no plugin, unknown imports, too large. It validates
     /// every function: megabytes take a moment, which is not an async thread's.
     pub fn inspect(&self, bytes: &[u8]) -> Result<Inspection, Error> {
-        inspect::inspect(
-            bytes,
-            &self.0.grounds.loader.engines.on_demand,
-            &self.0.grounds.loader.limits,
-        )
+        inspect::inspect(bytes, &self.0.grounds.loader.engines.on_demand, &self.0.grounds.loader.limits)
     }
 
     /// A plugin that was loaded before.
@@ -177,8 +166,5 @@ fn guest_runtime(workers: usize) -> Result<Runtime, Error> {
         .event_interval(TURNS_BETWEEN_TIMERS)
         .enable_time()
         .build()
-        .map_err(|e| Error::Setup {
-            what: "starting the threads for guests",
-            why: e.to_string(),
-        })
+        .map_err(|e| Error::Setup { what: "starting the threads for guests", why: e.to_string() })
 }

@@ -5,10 +5,7 @@ use wit_parser::{Function, Handle, Resolve, Type, TypeDefKind, TypeId};
 
 /// `func(name: type, …) -> type`.
 pub(crate) fn shape_of_function(resolve: &Resolve, function: &Function) -> String {
-    let params = function
-        .params
-        .iter()
-        .map(|param| format!("{}: {}", param.name, shape(resolve, &param.ty)));
+    let params = function.params.iter().map(|param| format!("{}: {}", param.name, shape(resolve, &param.ty)));
     let params = params.collect::<Vec<_>>().join(", ");
     match &function.result {
         Some(result) => format!("func({params}) -> {}", shape(resolve, result)),
@@ -49,10 +46,7 @@ fn shape_of_definition(resolve: &Resolve, id: TypeId) -> String {
         TypeDefKind::Result(result) => format!("result<{}, {}>", optional(&result.ok), optional(&result.err)),
         TypeDefKind::Tuple(tuple) => format!("tuple<{}>", list(tuple.types.iter().map(of).collect())),
         TypeDefKind::Record(record) => {
-            let fields = record
-                .fields
-                .iter()
-                .map(|field| format!("{}: {}", field.name, of(&field.ty)));
+            let fields = record.fields.iter().map(|field| format!("{}: {}", field.name, of(&field.ty)));
             format!("record {{{}}}", list(fields.collect()))
         }
         TypeDefKind::Variant(variant) => {
@@ -63,16 +57,10 @@ fn shape_of_definition(resolve: &Resolve, id: TypeId) -> String {
             format!("variant {{{}}}", list(cases.collect()))
         }
         TypeDefKind::Enum(names) => {
-            format!(
-                "enum {{{}}}",
-                list(names.cases.iter().map(|case| case.name.clone()).collect())
-            )
+            format!("enum {{{}}}", list(names.cases.iter().map(|case| case.name.clone()).collect()))
         }
         TypeDefKind::Flags(flags) => {
-            format!(
-                "flags {{{}}}",
-                list(flags.flags.iter().map(|flag| flag.name.clone()).collect())
-            )
+            format!("flags {{{}}}", list(flags.flags.iter().map(|flag| flag.name.clone()).collect()))
         }
         TypeDefKind::Resource => format!("resource {}", name(resolve, id)),
         TypeDefKind::Handle(Handle::Own(resource)) => format!("own<{}>", name(resolve, *resource)),
@@ -84,8 +72,5 @@ fn shape_of_definition(resolve: &Resolve, id: TypeId) -> String {
 }
 
 fn name(resolve: &Resolve, id: TypeId) -> String {
-    resolve.types[id]
-        .name
-        .clone()
-        .unwrap_or_else(|| "without a name".into())
+    resolve.types[id].name.clone().unwrap_or_else(|| "without a name".into())
 }

@@ -108,17 +108,8 @@ impl Drop for Finishing {
                 Outcome::Stopped
             }
         });
-        let usage = Usage {
-            cpu_us: self.cpu_us,
-            host_calls: self.vitals.host_calls(),
-            ..Usage::default()
-        };
-        self.kernel.finished(Finish {
-            run_id: self.run_id,
-            attempt: self.attempt,
-            outcome,
-            usage,
-        });
+        let usage = Usage { cpu_us: self.cpu_us, host_calls: self.vitals.host_calls(), ..Usage::default() };
+        self.kernel.finished(Finish { run_id: self.run_id, attempt: self.attempt, outcome, usage });
     }
 }
 
@@ -133,17 +124,7 @@ pub(crate) fn task(
     vitals: Arc<Vitals>,
     grounds: Arc<Grounds>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Job {
-        lineage,
-        grant,
-        input,
-        deadline,
-        seed,
-        policy_version,
-        accounts,
-        permit,
-        ..
-    } = job;
+    let Job { lineage, grant, input, deadline, seed, policy_version, accounts, permit, .. } = job;
     let mut finishing = Finishing {
         kernel: kernel.clone(),
         vitals: vitals.clone(),
@@ -154,13 +135,7 @@ pub(crate) fn task(
         outcome: None,
     };
     let guest = Guest::new(
-        Identity {
-            lineage,
-            grant,
-            deadline,
-            seed,
-            policy_version,
-        },
+        Identity { lineage, grant, deadline, seed, policy_version },
         &grounds,
         kernel,
         vitals.clone(),
@@ -225,16 +200,10 @@ async fn guest_of(plugin: &Plugin, guest: Guest, input: &Payload, grounds: &Grou
 fn place<'a>(plugin: &Plugin, loader: &'a Loader) -> Result<Place<'a>, Error> {
     let pool = loader.engines.pool.as_ref().filter(|_| plugin.is_pooled());
     if let Some((pool, slot)) = pool.and_then(|pool| Some((pool, pool.slot()?))) {
-        return Ok(Place::Pooled {
-            slot,
-            engine: &pool.engine,
-        });
+        return Ok(Place::Pooled { slot, engine: &pool.engine });
     }
     let linked = plugin.on_demand(&loader.linkers, &loader.engines)?;
-    Ok(Place::OnDemand {
-        linked,
-        engine: &loader.engines.on_demand,
-    })
+    Ok(Place::OnDemand { linked, engine: &loader.engines.on_demand })
 }
 
 async fn in_store(linked: &Linked, engine: &Engine, guest: Guest, input: &Payload, limits: &GuestLimits) -> Outcome {

@@ -43,14 +43,8 @@ impl Ticker {
         let handle = thread::Builder::new()
             .name("pleach-epoch".into())
             .spawn(move || tick(&ticking, &engines))
-            .map_err(|e| Error::Setup {
-                what: "starting the epoch thread",
-                why: e.to_string(),
-            })?;
-        Ok(Self {
-            state,
-            thread: handle.thread().clone(),
-        })
+            .map_err(|e| Error::Setup { what: "starting the epoch thread", why: e.to_string() })?;
+        Ok(Self { state, thread: handle.thread().clone() })
     }
 
     /// A guest computes until the answer is dropped.
@@ -79,11 +73,7 @@ impl Drop for Computing<'_> {
 fn tick(state: &State, engines: &[Engine]) {
     let mut idle = 0;
     while !state.stopped.load(Ordering::SeqCst) {
-        idle = if state.computing.load(Ordering::SeqCst) == 0 {
-            idle + 1
-        } else {
-            0
-        };
+        idle = if state.computing.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
         if idle > IDLE_TICKS {
             // A guest that begins now sees `asleep`, or is seen here.
             state.asleep.store(true, Ordering::SeqCst);

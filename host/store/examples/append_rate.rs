@@ -19,9 +19,7 @@ const EVENT_BYTES: usize = 200;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let url = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| format!("sqlite:{}", folder.path().join("rate.db").display()));
+    let url = std::env::args().nth(1).unwrap_or_else(|| format!("sqlite:{}", folder.path().join("rate.db").display()));
     let store = pleach_store::open(&url).await?;
 
     let started = Instant::now();
@@ -83,11 +81,5 @@ fn append(tree: u64, round: u64) -> Append {
         policy_version: 1,
     };
     let events = (0..EVENTS).map(|_| vec![b'e'; EVENT_BYTES]).collect();
-    Append {
-        root,
-        tenant,
-        expected_seq: round * EVENTS,
-        events,
-        summary,
-    }
+    Append { root, tenant, expected_seq: round * EVENTS, events, summary }
 }

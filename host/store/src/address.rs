@@ -36,15 +36,7 @@ mod tests {
         let file = |path: &str| Address::Sqlite(PathBuf::from(path));
         assert_eq!(Address::parse("sqlite:a/b.db").unwrap(), file("a/b.db"));
         assert_eq!(Address::parse("sqlite:/a b.db").unwrap(), file("/a b.db"));
-        for bad in [
-            "",
-            "memory",
-            "memory:x",
-            "sqlite:",
-            "sqlite::memory:",
-            "sqlite:file:x?mode=ro",
-            "pg:x",
-        ] {
+        for bad in ["", "memory", "memory:x", "sqlite:", "sqlite::memory:", "sqlite:file:x?mode=ro", "pg:x"] {
             let error = Address::parse(bad).unwrap_err();
             assert!(matches!(error, Error::Address { .. }), "{bad}");
             assert!(error.to_string().contains("sqlite:PATH"), "{error}");

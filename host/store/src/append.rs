@@ -61,11 +61,7 @@ pub struct TreeFilter {
 impl Default for TreeFilter {
     /// The 100 newest, whatever their status.
     fn default() -> Self {
-        Self {
-            status: None,
-            limit: 100,
-            before: None,
-        }
+        Self { status: None, limit: 100, before: None }
     }
 }
 
@@ -80,22 +76,12 @@ impl Append {
 
     /// What it takes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self
-                .events
-                .iter()
-                .map(|event| event.len() + size_of::<Vec<u8>>())
-                .sum::<usize>()
+        size_of::<Self>() + self.events.iter().map(|event| event.len() + size_of::<Vec<u8>>()).sum::<usize>()
     }
 
     /// Refuses what contradicts itself or exceeds a limit, before anything is written.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let refused = |detail: String| {
-            Err(Error::Refused {
-                tree: self.root,
-                detail,
-            })
-        };
+        let refused = |detail: String| Err(Error::Refused { tree: self.root, detail });
         if self.summary.root != self.root || self.summary.tenant != self.tenant {
             return refused("its summary is of another tree or tenant".into());
         }
@@ -104,9 +90,7 @@ impl Append {
             return refused(format!("its summary ends at seq {says}, its events end at {is}"));
         }
         if self.last_seq() > SEQ_LIMIT {
-            return refused(format!(
-                "its log would be longer than {SEQ_LIMIT} events; start a new run"
-            ));
+            return refused(format!("its log would be longer than {SEQ_LIMIT} events; start a new run"));
         }
         match self.events.iter().position(|event| event.len() > EVENT_LIMIT_BYTES) {
             Some(at) => refused(format!(
@@ -121,18 +105,11 @@ impl Append {
     /// Refuses an append that does not follow `found`, or is for another tenant's tree.
     pub(crate) fn follows(&self, found: u64, tenant: &Tenant) -> Result<(), Error> {
         if found != self.expected_seq {
-            return Err(Error::Fenced {
-                tree: self.root,
-                expected: self.expected_seq,
-                found,
-            });
+            return Err(Error::Fenced { tree: self.root, expected: self.expected_seq, found });
         }
         if *tenant != self.tenant {
             let detail = format!("it belongs to another tenant than {}", self.tenant);
-            return Err(Error::Refused {
-                tree: self.root,
-                detail,
-            });
+            return Err(Error::Refused { tree: self.root, detail });
         }
         Ok(())
     }

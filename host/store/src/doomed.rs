@@ -84,21 +84,11 @@ mod tests {
             last_seq: 0,
             policy_version: 1,
         };
-        Append {
-            root: TREE,
-            tenant,
-            expected_seq: 0,
-            events: vec![],
-            summary,
-        }
+        Append { root: TREE, tenant, expected_seq: 0, events: vec![], summary }
     }
 
     fn fenced() -> Error {
-        Error::Fenced {
-            tree: TREE,
-            expected: 3,
-            found: 5,
-        }
+        Error::Fenced { tree: TREE, expected: 3, found: 5 }
     }
 
     /// Takes what is queued and says which of it is doomed.

@@ -75,35 +75,17 @@ pub enum Error {
         "{name}@{version} of tenant {tenant} exists with other contents ({stored}); raise the \
          version to publish {offered}"
     )]
-    VersionTaken {
-        tenant: Tenant,
-        name: String,
-        version: String,
-        stored: String,
-        offered: String,
-    },
+    VersionTaken { tenant: Tenant, name: String, version: String, stored: String, offered: String },
 
     #[error("the component of {name}@{version} does not match its row: {detail}; describe it anew")]
-    Mismatch {
-        name: String,
-        version: String,
-        detail: String,
-    },
+    Mismatch { name: String, version: String, detail: String },
 
     #[error("tenant {tenant} has no plugin {name}@{version}; list its plugins to see what there is")]
-    NoSuchPlugin {
-        tenant: Tenant,
-        name: String,
-        version: String,
-    },
+    NoSuchPlugin { tenant: Tenant, name: String, version: String },
 
     #[error("the store is closed; open it again")]
     Closed,
 
     #[error("{doing} failed in the store {path}: {detail}; try again, and report it if it stays")]
-    Failed {
-        doing: &'static str,
-        path: String,
-        detail: String,
-    },
+    Failed { doing: &'static str, path: String, detail: String },
 }

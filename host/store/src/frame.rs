@@ -88,10 +88,7 @@ mod tests {
         let cases: [&[&[u8]]; 4] = [&[], &[b""], &[b"a", b"", b"bc"], &[&[0xff; 70_000], b"x"]];
         for case in cases {
             let body = body(case);
-            assert_eq!(
-                body.len() as u64,
-                case.iter().map(|event| stored_len(event)).sum::<u64>()
-            );
+            assert_eq!(body.len() as u64, case.iter().map(|event| stored_len(event)).sum::<u64>());
             assert_eq!(events(&body).collect::<Result<Vec<_>, _>>().unwrap(), case);
         }
     }

@@ -38,13 +38,8 @@ pub fn digest(component: &[u8]) -> String {
 impl PluginRow {
     /// Refuses a row that says something else than its component.
     pub(crate) fn check(&self, component: &[u8]) -> Result<(), Error> {
-        let mismatch = |detail: String| {
-            Err(Error::Mismatch {
-                name: self.name.clone(),
-                version: self.version.clone(),
-                detail,
-            })
-        };
+        let mismatch =
+            |detail: String| Err(Error::Mismatch { name: self.name.clone(), version: self.version.clone(), detail });
         if self.size != component.len() as u64 {
             return mismatch(format!("{} bytes were announced, {} came", self.size, component.len()));
         }
@@ -92,9 +87,6 @@ mod tests {
         let expected = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest(b"abc"), expected);
         assert_eq!(verified(b"abc".to_vec(), expected).unwrap(), b"abc");
-        assert!(matches!(
-            verified(b"abd".to_vec(), expected),
-            Err(Error::Corrupt { .. })
-        ));
+        assert!(matches!(verified(b"abd".to_vec(), expected), Err(Error::Corrupt { .. })));
     }
 }

@@ -66,17 +66,8 @@ struct State<W> {
 
 impl<W> Queue<W> {
     pub(crate) fn new() -> Self {
-        let state = State {
-            jobs: VecDeque::new(),
-            bytes: 0,
-            issued: 0,
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            filled: Condvar::new(),
-            room: Notify::new(),
-        }
+        let state = State { jobs: VecDeque::new(), bytes: 0, issued: 0, closed: false };
+        Self { state: Mutex::new(state), filled: Condvar::new(), room: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State<W>> {
@@ -93,11 +84,8 @@ impl<W> Queue<W> {
             return tell(done, Err(Error::Closed));
         }
         let queued_bytes = state.bytes as u64;
-        let refused =
-            (queued_bytes + weight as u64 > QUEUE_LIMIT_BYTES && queued_bytes > 0).then_some(Error::Overloaded {
-                tree: append.root,
-                queued_bytes,
-            });
+        let refused = (queued_bytes + weight as u64 > QUEUE_LIMIT_BYTES && queued_bytes > 0)
+            .then_some(Error::Overloaded { tree: append.root, queued_bytes });
         if refused.is_some() {
             // It keeps its place, so that answers stay in order, but not its weight.
             append.events = Vec::new();
@@ -105,15 +93,7 @@ impl<W> Queue<W> {
         }
         state.issued += 1;
         let ticket = state.issued;
-        state.push(
-            Job::Append(Box::new(Queued {
-                ticket,
-                append,
-                refused,
-                done,
-            })),
-            weight,
-        );
+        state.push(Job::Append(Box::new(Queued { ticket, append, refused, done })), weight);
         drop(state);
         self.filled.notify_one();
     }
@@ -139,10 +119,7 @@ impl<W> Queue<W> {
             }
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut group = Group {
-            jobs: Vec::with_capacity(state.jobs.len()),
-            bytes: 0,
-        };
+        let mut group = Group { jobs: Vec::with_capacity(state.jobs.len()), bytes: 0 };
         while let Some((_, weight)) = state.jobs.front() {
             if !group.jobs.is_empty() && group.bytes + weight > GROUP_LIMIT_BYTES {
                 break;
@@ -262,13 +239,7 @@ mod tests {
             last_seq: events.len() as u64,
             policy_version: 1,
         };
-        Append {
-            root,
-            tenant,
-            expected_seq: 0,
-            events,
-            summary,
-        }
+        Append { root, tenant, expected_seq: 0, events, summary }
     }
 
     #[test]
@@ -299,9 +270,7 @@ mod tests {
         let mut refused = Vec::new();
         while let Some(group) = queue.next_group() {
             for job in &group.jobs {
-                let Job::Append(queued) = job else {
-                    panic!("only appends were queued")
-                };
+                let Job::Append(queued) = job else { panic!("only appends were queued") };
                 refused.push(matches!(queued.refused, Some(Error::Overloaded { .. })));
             }
             queue.finished(group.bytes());

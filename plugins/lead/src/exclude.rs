@@ -29,11 +29,7 @@ pub struct Exclude {
 
 impl Exclude {
     pub fn new(patterns: &[String], usual: bool) -> Self {
-        let mut exclude = Self {
-            names: Vec::new(),
-            endings: Vec::new(),
-            paths: Vec::new(),
-        };
+        let mut exclude = Self { names: Vec::new(), endings: Vec::new(), paths: Vec::new() };
         if usual {
             exclude.names.extend(USUAL.map(str::to_owned));
         }

@@ -183,9 +183,7 @@ impl Findings {
         let count = |severity: Severity| self.by_severity.get(&severity).copied().unwrap_or(0);
         Counts {
             total: self.by_severity.values().sum(),
-            by_severity: Severity::ALL
-                .map(|severity| (severity.as_str(), count(severity)))
-                .into(),
+            by_severity: Severity::ALL.map(|severity| (severity.as_str(), count(severity))).into(),
             by_rule: self
                 .by_rule
                 .iter()
@@ -211,10 +209,7 @@ fn shortened(mut finding: Finding) -> Finding {
 
 fn cut(mut text: String) -> String {
     if text.len() > MAX_TEXT_BYTES {
-        let end = (0..=MAX_TEXT_BYTES)
-            .rev()
-            .find(|end| text.is_char_boundary(*end))
-            .unwrap_or(0);
+        let end = (0..=MAX_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }
@@ -226,14 +221,7 @@ mod tests {
     use super::*;
 
     fn finding(severity: Severity, file: &str, line: u32) -> Finding {
-        Finding {
-            severity,
-            file: file.into(),
-            line: Some(line),
-            rule: "r".into(),
-            message: "m".into(),
-            end_line: None,
-        }
+        Finding { severity, file: file.into(), line: Some(line), rule: "r".into(), message: "m".into(), end_line: None }
     }
 
     fn merged(shards: Vec<Vec<Finding>>) -> Findings {
@@ -260,10 +248,7 @@ mod tests {
         let findings = merged(vec![vec![one(), finding(Severity::Error, "a", 2)], vec![one()]]);
         assert_eq!(findings.held.len(), 2);
         let counts = findings.counts();
-        assert_eq!(
-            (counts.total, counts.of(Severity::Error), counts.by_rule["r"]),
-            (2, 2, 2)
-        );
+        assert_eq!((counts.total, counts.of(Severity::Error), counts.by_rule["r"]), (2, 2, 2));
     }
 
     #[test]
@@ -271,16 +256,9 @@ mod tests {
         let mut findings = Findings::default();
         let said = BTreeMap::from([("info".to_owned(), 50), ("odd".to_owned(), 7)]);
         let rules = BTreeMap::from([("r".to_owned(), 40), ("s".to_owned(), 10)]);
-        findings.merge(
-            vec![finding(Severity::Info, "a", 1), finding(Severity::Error, "a", 1)],
-            &said,
-            &rules,
-        );
+        findings.merge(vec![finding(Severity::Info, "a", 1), finding(Severity::Error, "a", 1)], &said, &rules);
         let counts = findings.counts();
-        assert_eq!(
-            (counts.of(Severity::Info), counts.of(Severity::Error), counts.total),
-            (50, 1, 51)
-        );
+        assert_eq!((counts.of(Severity::Info), counts.of(Severity::Error), counts.total), (50, 1, 51));
         assert_eq!((counts.by_rule["r"], counts.by_rule["s"]), (40, 10));
     }
 
@@ -310,9 +288,6 @@ mod tests {
     fn a_long_message_is_cut_between_letters() {
         let mut long = finding(Severity::Info, "a", 1);
         long.message = "ä".repeat(2_000);
-        assert_eq!(
-            merged(vec![vec![long]]).held[0].message.len(),
-            MAX_TEXT_BYTES + "…".len()
-        );
+        assert_eq!(merged(vec![vec![long]]).held[0].message.len(), MAX_TEXT_BYTES + "…".len());
     }
 }

@@ -68,9 +68,7 @@ impl LeftOut {
     fn those(&mut self, reason: &str) -> &mut Those {
         let reason = plain::line(reason, MAX_TEXT_BYTES);
         let full = self.0.len() >= MAX_REASONS && !self.0.contains_key(&reason);
-        self.0
-            .entry(if full { "other reasons".to_owned() } else { reason })
-            .or_default()
+        self.0.entry(if full { "other reasons".to_owned() } else { reason }).or_default()
     }
 }
 

@@ -40,24 +40,13 @@ pleach_sdk::agent!(run);
 fn run(input: Input) -> Result<Value, Error> {
     input.check()?;
     let root = walk::root(input.root.as_deref())?;
-    let tree = walk::list(
-        &root,
-        &Exclude::new(&input.exclude, input.exclude_usual),
-        input.max_files,
-    )?;
+    let tree = walk::list(&root, &Exclude::new(&input.exclude, input.exclude_usual), input.max_files)?;
     if tree.files().is_empty() {
-        let message = format!(
-            "`{root}` has no file to review ({} entries were left out)",
-            tree.left_out().total()
-        );
+        let message = format!("`{root}` has no file to review ({} entries were left out)", tree.left_out().total());
         return Err(Error::new("nothing_to_review", message).with_details(tree.left_out()));
     }
     let shards = shard::cut(&tree, &root, input.shards);
-    progress::report_part(
-        &format!("{} files in {} shards", tree.files().len(), shards.len()),
-        0,
-        4,
-    );
+    progress::report_part(&format!("{} files in {} shards", tree.files().len(), shards.len()), 0, 4);
 
     let review = Review::make(&input, &shards)?;
     let mut report = Report::new(root, &tree, review);
@@ -75,11 +64,7 @@ fn run(input: Input) -> Result<Value, Error> {
     let output = report.output(input.max_findings);
     match &report.verdict {
         Some(verdict) if verdict.outcome == Outcome::Fail => {
-            let message = format!(
-                "`{}` did not pass it: {}",
-                verdict.judge,
-                plain::line(&verdict.rationale, 500)
-            );
+            let message = format!("`{}` did not pass it: {}", verdict.judge, plain::line(&verdict.rationale, 500));
             Err(Error::new("judge_failed", message).with_details(output))
         }
         _ => Ok(output),

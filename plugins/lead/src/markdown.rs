@@ -22,17 +22,8 @@ pub fn render(report: &Report, listed: usize) -> String {
             Outcome::Pass => "passed",
             Outcome::Fail => "failed",
         };
-        let score = verdict
-            .score
-            .map(|score| format!(", score {score:.2}"))
-            .unwrap_or_default();
-        put(
-            &mut out,
-            format_args!(
-                "**Verdict: {word}**{score}. {}\n",
-                text(&plain::line(&verdict.rationale, 2_000))
-            ),
-        );
+        let score = verdict.score.map(|score| format!(", score {score:.2}")).unwrap_or_default();
+        put(&mut out, format_args!("**Verdict: {word}**{score}. {}\n", text(&plain::line(&verdict.rationale, 2_000))));
     }
     counts(&mut out, report);
     for severity in Severity::ALL {
@@ -40,13 +31,7 @@ pub fn render(report: &Report, listed: usize) -> String {
     }
     match report.left_out(listed) {
         0 => {}
-        rest => put(
-            &mut out,
-            format_args!(
-                "{} more, of the least severity, not listed here.\n",
-                plain::count(rest, "finding")
-            ),
-        ),
+        rest => put(&mut out, format_args!("{} more findings, of the least severity, are not listed here.\n", rest)),
     }
     not_reviewed(&mut out, report);
     out
@@ -76,16 +61,10 @@ fn findings(out: &mut String, severity: Severity, all: &[Finding]) {
         Severity::Warning => "Warnings",
         Severity::Info => "Notes",
     };
-    put(
-        out,
-        format_args!("## {heading}\n\n| place | rule | message |\n|---|---|---|"),
-    );
+    put(out, format_args!("## {heading}\n\n| place | rule | message |\n|---|---|---|"));
     for finding in those {
         let message = text(&plain::line(&finding.message, 500));
-        put(
-            out,
-            format_args!("| {} | {} | {message} |", code(&finding.place()), code(&finding.rule)),
-        );
+        put(out, format_args!("| {} | {} | {message} |", code(&finding.place()), code(&finding.rule)));
     }
     out.push('\n');
 }
@@ -101,26 +80,14 @@ fn not_reviewed(out: &mut String, report: &Report) {
             None => "it did not end".to_owned(),
         };
         let files = plain::count(shard.files as u64, "file");
-        put(
-            out,
-            format_args!("* Shard {} ({files} from {}): {why}", shard.shard, code(&shard.first)),
-        );
+        put(out, format_args!("* Shard {} ({files} from {}): {why}", shard.shard, code(&shard.first)));
     }
     for (reason, left_out) in report.not_reviewed.by_reason() {
         let shown: Vec<String> = left_out.paths.iter().take(5).map(|path| code(path)).collect();
-        let more = if left_out.count > shown.len() as u64 {
-            ", …"
-        } else {
-            ""
-        };
+        let more = if left_out.count > shown.len() as u64 { ", …" } else { "" };
         put(
             out,
-            format_args!(
-                "* {}: {} ({}{more})",
-                text(&plain::line(reason, 100)),
-                left_out.count,
-                shown.join(", ")
-            ),
+            format_args!("* {}: {} ({}{more})", text(&plain::line(reason, 100)), left_out.count, shown.join(", ")),
         );
     }
     for note in &report.notes {
@@ -144,9 +111,7 @@ fn text(text: &str) -> String {
         return escaped(text);
     }
     let parts = parts.iter().enumerate();
-    parts
-        .map(|(at, part)| if at % 2 == 1 { code(part) } else { escaped(part) })
-        .collect()
+    parts.map(|(at, part)| if at % 2 == 1 { code(part) } else { escaped(part) }).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -174,13 +139,10 @@ mod tests {
     #[test]
     fn findings_are_grouped_by_severity_and_the_rest_is_told() {
         let markdown = render(&fixture::report(), 2);
-        assert!(
-            markdown.contains("**Verdict: failed**, score 0.50. too much\n"),
-            "{markdown}"
-        );
+        assert!(markdown.contains("**Verdict: failed**, score 0.50. too much\n"), "{markdown}");
         assert!(markdown.contains("## Critical\n\n| place | rule | message |\n|---|---|---|\n| `repo/src/a b.rs:3` |"));
         assert!(markdown.contains("## Errors") && !markdown.contains("## Warnings") && !markdown.contains("## Notes"));
-        assert!(markdown.contains("2 findings more, of the least severity"));
+        assert!(markdown.contains("2 more findings, of the least severity"));
         assert!(markdown.contains("| `todo` | 2 |\n"));
         assert!(markdown.contains("* Shard 1 (5 files from `repo/src/`): it hit the wall (`trap`)"));
         assert!(markdown.contains("* binary: 3 (`repo/x.png`, …)") && markdown.contains("* A note."));
@@ -191,10 +153,7 @@ mod tests {
         let markdown = render(&fixture::report(), 3);
         assert!(markdown.contains("| a key: `AKIA…` \\| \\<b\\> |"), "{markdown}");
         assert_eq!(text("![x](http://y) &lt; www.z"), "!\\[x\\](http\\://y) \\&lt; www\\.z");
-        assert_eq!(
-            (text("a `b"), text("``a``")),
-            ("a \\`b".to_owned(), "\\`\\`a\\`\\`".to_owned())
-        );
+        assert_eq!((text("a `b"), text("``a``")), ("a \\`b".to_owned(), "\\`\\`a\\`\\`".to_owned()));
         assert_eq!(text("a `<b>|` c"), "a `<b>\\|` c");
         assert_eq!(code("a|b`c\nd"), "`a\\|b'c d`");
     }

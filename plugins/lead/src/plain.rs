@@ -43,11 +43,7 @@ pub fn head(text: &str, width: usize) -> String {
 
 /// `1 file`, `2 files`.
 pub fn count(number: u64, noun: &str) -> String {
-    if number == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{number} {noun}s")
-    }
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A number of bytes as a person reads it.
@@ -89,13 +85,7 @@ mod tests {
 
     #[test]
     fn numbers_agree_with_their_nouns() {
-        assert_eq!(
-            (count(1, "file"), count(0, "file")),
-            ("1 file".to_owned(), "0 files".to_owned())
-        );
-        assert_eq!(
-            (bytes(1_023), bytes(1_536), bytes(3 << 20)),
-            ("1023 B".into(), "1.5 KiB".into(), "3.0 MiB".into())
-        );
+        assert_eq!((count(1, "file"), count(0, "file")), ("1 file".to_owned(), "0 files".to_owned()));
+        assert_eq!((bytes(1_023), bytes(1_536), bytes(3 << 20)), ("1023 B".into(), "1.5 KiB".into(), "3.0 MiB".into()));
     }
 }

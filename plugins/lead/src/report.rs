@@ -12,7 +12,7 @@ use crate::finding::{Counts, Finding, Severity};
 use crate::left_out::LeftOut;
 use crate::plain;
 use crate::review::{Review, ShardOutcome};
-use crate::tree::Tree;
+use crate::tree::{OVER_LIMIT, Tree};
 use crate::verdict::{Outcome, Verdict};
 use crate::{markdown, sarif, table};
 
@@ -84,21 +84,12 @@ impl Report {
             return 0.0;
         }
         let bad = |finding: &&Finding| matches!(finding.severity, Severity::Critical | Severity::Error);
-        let files: BTreeSet<&str> = self
-            .findings
-            .iter()
-            .filter(bad)
-            .map(|finding| finding.file.as_str())
-            .collect();
+        let files: BTreeSet<&str> = self.findings.iter().filter(bad).map(|finding| finding.file.as_str()).collect();
         (1.0 - files.len() as f64 / self.files.read as f64).max(0.0)
     }
 
     pub fn shard_counts(&self) -> ShardCounts {
-        let completed = self
-            .shards
-            .iter()
-            .filter(|shard| shard.status == RunStatus::Completed)
-            .count();
+        let completed = self.shards.iter().filter(|shard| shard.status == RunStatus::Completed).count();
         ShardCounts {
             total: self.shards.len(),
             completed,
@@ -120,20 +111,15 @@ impl Report {
                 Outcome::Pass => "Passed",
                 Outcome::Fail => "Failed",
             };
-            summary.push_str(&format!(
-                " {word} by `{}`: {}.",
-                verdict.judge,
-                plain::line(&verdict.rationale, 600)
-            ));
+            summary.push_str(&format!(" {word} by `{}`: {}.", verdict.judge, plain::line(&verdict.rationale, 600)));
         }
         summary
     }
 
     /// The summary without the verdict.
     pub fn came_to(&self) -> String {
-        let by_severity: Vec<String> = Severity::ALL
-            .map(|severity| format!("{} {}", self.counts.of(severity), severity.as_str()))
-            .into();
+        let by_severity: Vec<String> =
+            Severity::ALL.map(|severity| format!("{} {}", self.counts.of(severity), severity.as_str())).into();
         let mut summary = format!(
             "Reviewed {} ({}) of `{}` in {}: {} ({}).",
             plain::count(self.files.read, "file"),
@@ -147,6 +133,9 @@ impl Report {
             0 => {}
             1 => summary.push_str(" 1 shard was not reviewed to the end."),
             several => summary.push_str(&format!(" {several} shards were not reviewed to the end.")),
+        }
+        if self.not_reviewed.by_reason().contains_key(OVER_LIMIT) {
+            summary.push_str(" There were more files than `max_files` allows, and the rest was left out.");
         }
         summary
     }
@@ -226,17 +215,9 @@ pub mod fixture {
             first: "repo/src/".into(),
             error,
         };
-        let why = Why {
-            code: "trap".into(),
-            message: "it hit the wall".into(),
-        };
+        let why = Why { code: "trap".into(), message: "it hit the wall".into() };
         let findings = vec![
-            finding(
-                Severity::Critical,
-                ("repo/src/a b.rs", 3),
-                "leaked-credential",
-                "a key: `AKIA…` | <b>",
-            ),
+            finding(Severity::Critical, ("repo/src/a b.rs", 3), "leaked-credential", "a key: `AKIA…` | <b>"),
             finding(Severity::Error, ("repo/src/c.rs", 0), "conflict-marker", "left over"),
             finding(Severity::Info, ("repo/src/c.rs", 9), "todo", "later"),
         ];
@@ -248,25 +229,11 @@ pub mod fixture {
             counts: Counts {
                 total: 4,
                 by_severity: [("critical", 1), ("error", 1), ("warning", 0), ("info", 2)].into(),
-                by_rule: [
-                    ("conflict-marker".into(), 1),
-                    ("leaked-credential".into(), 1),
-                    ("todo".into(), 2),
-                ]
-                .into(),
+                by_rule: [("conflict-marker".into(), 1), ("leaked-credential".into(), 1), ("todo".into(), 2)].into(),
             },
             findings,
-            files: Files {
-                listed: 12,
-                bytes_listed: 5_000,
-                read: 10,
-                bytes_read: 4_096,
-                lines_read: 99,
-            },
-            shards: vec![
-                shard(0, RunStatus::Completed, None),
-                shard(1, RunStatus::Failed, Some(why)),
-            ],
+            files: Files { listed: 12, bytes_listed: 5_000, read: 10, bytes_read: 4_096, lines_read: 99 },
+            shards: vec![shard(0, RunStatus::Completed, None), shard(1, RunStatus::Failed, Some(why))],
             not_reviewed,
             notes: vec!["A note.".into()],
             verdict: Some(Verdict {
@@ -294,6 +261,13 @@ mod tests {
     }
 
     #[test]
+    fn the_summary_says_where_files_were_left_out_for_their_number() {
+        let mut report = fixture::report();
+        report.not_reviewed.note(OVER_LIMIT, "repo/more/");
+        assert!(report.summary().contains(" There were more files than `max_files` allows,"));
+    }
+
+    #[test]
     fn the_score_is_the_share_of_files_without_grave_findings() {
         let mut report = fixture::report();
         assert_eq!(report.score(), 0.8);
@@ -309,12 +283,8 @@ mod tests {
         assert_eq!(output["findings"].as_array().unwrap().len(), 2);
         assert_eq!(output["findings_left_out"], 2);
         assert_eq!(output["verdict"]["outcome"], "fail");
-        let names: Vec<&str> = output["artifacts"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|a| a["name"].as_str().unwrap())
-            .collect();
+        let names: Vec<&str> =
+            output["artifacts"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["report.md", "report.sarif", "report.txt"]);
     }
 

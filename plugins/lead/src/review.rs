@@ -64,30 +64,15 @@ impl Review {
     /// Spawns the reviewers, waits for them, and mends what can be mended.
     pub fn make(input: &Input, shards: &[Shard]) -> Result<Self, Error> {
         let doing = format!("spawning {} runs of `{}`", shards.len(), input.reviewer);
-        let group = group(input, shards)?
-            .start()
-            .map_err(|error| Error::from(error).while_doing(&doing))?;
+        let group = group(input, shards)?.start().map_err(|error| Error::from(error).while_doing(&doing))?;
         progress::report_part(&format!("{} reviewers are at work", shards.len()), 1, 4);
 
         let mut review = Self::default();
-        review.notes.extend(
-            group
-                .warnings
-                .iter()
-                .map(|warning| plain::line(warning, MAX_TOLD_BYTES)),
-        );
-        let joined = group
-            .join()
-            .map_err(|error| Error::from(error).while_doing("waiting for the reviewers"))?;
-        review.shards = shards
-            .iter()
-            .enumerate()
-            .map(|(number, shard)| ShardOutcome::waiting(number, shard))
-            .collect();
+        review.notes.extend(group.warnings.iter().map(|warning| plain::line(warning, MAX_TOLD_BYTES)));
+        let joined = group.join().map_err(|error| Error::from(error).while_doing("waiting for the reviewers"))?;
+        review.shards = shards.iter().enumerate().map(|(number, shard)| ShardOutcome::waiting(number, shard)).collect();
         if joined.reason == "join_timed_out" {
-            review
-                .notes
-                .push("The time for the review ran out before every shard was done.".to_owned());
+            review.notes.push("The time for the review ran out before every shard was done.".to_owned());
         }
         let all: Vec<Option<usize>> = (0..shards.len()).map(Some).collect();
         review.take(joined, &all);
@@ -99,11 +84,7 @@ impl Review {
     /// Asks what to do about shards that failed, and takes in what that brings.
     fn mend(&mut self, input: &Input) -> Result<(), Error> {
         for _ in 0..MAX_ROUNDS {
-            if !self
-                .shards
-                .iter()
-                .any(|shard| matches!(shard.status, RunStatus::Failed | RunStatus::TimedOut))
-            {
+            if !self.shards.iter().any(|shard| matches!(shard.status, RunStatus::Failed | RunStatus::TimedOut)) {
                 return Ok(());
             }
             let mut ask = Evaluate::own_children();
@@ -115,8 +96,7 @@ impl Review {
                 Err(error) if error.is_cancelled() => return Err(error.into()),
                 Err(error) => {
                     // The report is worth having without the shards that failed.
-                    self.notes
-                        .push(format!("Nothing was done about failed shards: {}.", told(&error)));
+                    self.notes.push(format!("Nothing was done about failed shards: {}.", told(&error)));
                     return Ok(());
                 }
             };
@@ -142,11 +122,8 @@ impl Review {
     /// failures, as a replanner that goes through them one by one has them. What
     /// was found counts in any case; only the table of shards depends on it.
     fn places(&self, evaluation: &Evaluation, plan: &AppliedPlan) -> Vec<Option<usize>> {
-        let accepted = |run: &str| {
-            plan.steps
-                .iter()
-                .any(|step| step.action == "accept" && step.run_id.as_deref() == Some(run))
-        };
+        let accepted =
+            |run: &str| plan.steps.iter().any(|step| step.action == "accept" && step.run_id.as_deref() == Some(run));
         let mut failed = evaluation
             .failed_children
             .iter()
@@ -203,15 +180,8 @@ impl Review {
         for skipped in reviewed.skipped {
             self.skipped.note(&skipped.reason, &skipped.path);
         }
-        self.skipped.count(
-            "not named by the reviewer",
-            reviewed.skipped_count.saturating_sub(named),
-        );
-        self.findings.merge(
-            reviewed.findings,
-            &reviewed.counts_by_severity,
-            &reviewed.counts_by_rule,
-        )
+        self.skipped.count("not named by the reviewer", reviewed.skipped_count.saturating_sub(named));
+        self.findings.merge(reviewed.findings, &reviewed.counts_by_severity, &reviewed.counts_by_rule)
     }
 }
 
@@ -241,9 +211,7 @@ fn group(input: &Input, shards: &[Shard]) -> Result<Group, Error> {
         let mut review = input.review.clone();
         review.insert("paths".to_owned(), Value::from(shard.paths.clone()));
         // What to leave out was decided when the tree was listed.
-        review
-            .entry("exclude")
-            .or_insert_with(|| Value::from(Vec::<Value>::new()));
+        review.entry("exclude").or_insert_with(|| Value::from(Vec::<Value>::new()));
         group = group.member(Spawn::of(&input.reviewer).input(&review)?.can_use(shard.scopes()));
     }
     Ok(group)
@@ -255,10 +223,7 @@ fn why(member: &MemberOutcome, error: Error) -> Why {
         Some(error) => (error.code.clone(), &error.message),
         None => (error.code, &error.message),
     };
-    Why {
-        code,
-        message: plain::line(message, MAX_TOLD_BYTES),
-    }
+    Why { code, message: plain::line(message, MAX_TOLD_BYTES) }
 }
 
 fn told(error: &CallError) -> String {
@@ -271,42 +236,27 @@ mod tests {
     use pleach_sdk::{ChildCounts, FailedChild, JoinMode, JoinStatus, PlanStep, RunError, SuggestedAction};
 
     fn review(shards: usize) -> Review {
-        let shard = |_| Shard {
-            paths: vec!["r/a".into()],
-            files: 1,
-            bytes: 1,
-        };
+        let shard = |_| Shard { paths: vec!["r/a".into()], files: 1, bytes: 1 };
         let shards: Vec<Shard> = (0..shards).map(shard).collect();
         Review {
-            shards: shards
-                .iter()
-                .enumerate()
-                .map(|(number, shard)| ShardOutcome::waiting(number, shard))
-                .collect(),
+            shards: shards.iter().enumerate().map(|(number, shard)| ShardOutcome::waiting(number, shard)).collect(),
             ..Review::default()
         }
     }
 
     fn joined(members: &[(&str, Result<&str, &str>)]) -> JoinResult {
-        let outputs = members
-            .iter()
-            .enumerate()
-            .map(|(ordinal, (run, result))| MemberOutcome {
-                ordinal: ordinal as u32,
-                run_id: (*run).to_owned(),
-                status: if result.is_ok() {
-                    RunStatus::Completed
-                } else {
-                    RunStatus::Failed
-                },
-                output: result.ok().map(str::to_owned),
-                error: result.err().map(|code| RunError {
-                    code: code.to_owned(),
-                    message: "it broke".to_owned(),
-                    retryable: true,
-                    details: None,
-                }),
-            });
+        let outputs = members.iter().enumerate().map(|(ordinal, (run, result))| MemberOutcome {
+            ordinal: ordinal as u32,
+            run_id: (*run).to_owned(),
+            status: if result.is_ok() { RunStatus::Completed } else { RunStatus::Failed },
+            output: result.ok().map(str::to_owned),
+            error: result.err().map(|code| RunError {
+                code: code.to_owned(),
+                message: "it broke".to_owned(),
+                retryable: true,
+                details: None,
+            }),
+        });
         JoinResult {
             group_id: "g".into(),
             mode: JoinMode::BestEffort,
@@ -330,10 +280,7 @@ mod tests {
         let tell = |shard: &ShardOutcome| {
             let status = serde_json::to_value(shard.status).unwrap();
             let status = status.as_str().unwrap();
-            format!(
-                "{} {status} found {} retries {}",
-                shard.run_id, shard.findings, shard.retries
-            )
+            format!("{} {status} found {} retries {}", shard.run_id, shard.findings, shard.retries)
         };
         review.shards.iter().map(tell).collect()
     }
@@ -344,26 +291,16 @@ mod tests {
     #[test]
     fn a_failed_shard_is_told_and_the_others_are_merged() {
         let mut review = review(3);
-        review.take(
-            joined(&[("1", Ok(FOUND)), ("2", Err("trap")), ("3", Ok("[7]"))]),
-            &all(3),
-        );
+        review.take(joined(&[("1", Ok(FOUND)), ("2", Err("trap")), ("3", Ok("[7]"))]), &all(3));
         assert_eq!(
             told(&review),
-            [
-                "1 completed found 1 retries 0",
-                "2 failed found 0 retries 0",
-                "3 failed found 0 retries 0"
-            ]
+            ["1 completed found 1 retries 0", "2 failed found 0 retries 0", "3 failed found 0 retries 0"]
         );
         assert_eq!(review.shards[1].error.as_ref().unwrap().code, "trap");
         assert_eq!(review.shards[2].error.as_ref().unwrap().code, "invalid_json");
         assert_eq!((review.files_read, review.bytes_read), (2, 30));
         assert_eq!(
-            (
-                review.skipped.by_reason()["binary"].count,
-                review.skipped.by_reason()["not named by the reviewer"].count
-            ),
+            (review.skipped.by_reason()["binary"].count, review.skipped.by_reason()["not named by the reviewer"].count),
             (1, 2)
         );
     }
@@ -384,6 +321,7 @@ mod tests {
         let step = |(action, run, denied): &(&str, Option<&str>, bool)| PlanStep {
             action: (*action).to_owned(),
             run_id: run.map(str::to_owned),
+            replaces: None,
             denied: denied.then(denial),
         };
         let plan = AppliedPlan {
@@ -403,13 +341,7 @@ mod tests {
             needs_replan: true,
             suggested_action: SuggestedAction::Replan,
             failed_children: failed.iter().map(child).collect(),
-            counts: ChildCounts {
-                total: 4,
-                completed: 1,
-                failed: 3,
-                cancelled: 0,
-                running: 0,
-            },
+            counts: ChildCounts { total: 4, completed: 1, failed: 3, cancelled: 0, running: 0 },
             replans_used: 1,
             max_replans: 3,
             plan: Some(plan.clone()),
@@ -420,15 +352,8 @@ mod tests {
     #[test]
     fn a_run_again_takes_the_place_of_the_one_that_failed() {
         let mut review = review(4);
-        review.take(
-            joined(&[("1", Err("io")), ("2", Ok(FOUND)), ("3", Err("trap")), ("4", Err("io"))]),
-            &all(4),
-        );
-        let steps = [
-            ("retry", Some("5"), false),
-            ("accept", Some("3"), false),
-            ("retry", Some("6"), false),
-        ];
+        review.take(joined(&[("1", Err("io")), ("2", Ok(FOUND)), ("3", Err("trap")), ("4", Err("io"))]), &all(4));
+        let steps = [("retry", Some("5"), false), ("accept", Some("3"), false), ("retry", Some("6"), false)];
         let (evaluation, plan) = evaluation(&["1", "3", "4"], &steps);
         let places = review.places(&evaluation, &plan);
         assert_eq!(places, [Some(0), Some(3)]);
@@ -448,11 +373,7 @@ mod tests {
     fn a_retry_that_was_denied_has_no_member_in_the_group() {
         let mut review = review(2);
         review.take(joined(&[("1", Err("io")), ("2", Err("io"))]), &all(2));
-        let steps = [
-            ("retry", None, true),
-            ("spawn", Some("9"), false),
-            ("retry", Some("3"), false),
-        ];
+        let steps = [("retry", None, true), ("spawn", Some("9"), false), ("retry", Some("3"), false)];
         let (evaluation, plan) = evaluation(&["1", "2"], &steps);
         assert_eq!(review.places(&evaluation, &plan), [None, Some(1)]);
     }

@@ -21,14 +21,10 @@ pub fn render(report: &Report, listed: usize) -> String {
     for (index, place) in rules.values_mut().enumerate() {
         *place = index;
     }
-    let results: Vec<Value> = findings
-        .iter()
-        .map(|finding| result(finding, &report.root, rules[&*finding.rule]))
-        .collect();
-    let described: Vec<Value> = rules
-        .keys()
-        .map(|rule| json!({"id": rule, "shortDescription": {"text": described(rule)}}))
-        .collect();
+    let results: Vec<Value> =
+        findings.iter().map(|finding| result(finding, &report.root, rules[&*finding.rule])).collect();
+    let described: Vec<Value> =
+        rules.keys().map(|rule| json!({"id": rule, "shortDescription": {"text": described(rule)}})).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -47,11 +43,7 @@ pub fn render(report: &Report, listed: usize) -> String {
 }
 
 fn result(finding: &Finding, root: &str, rule_index: usize) -> Value {
-    let path = finding
-        .file
-        .strip_prefix(root)
-        .and_then(|path| path.strip_prefix('/'))
-        .unwrap_or(&finding.file);
+    let path = finding.file.strip_prefix(root).and_then(|path| path.strip_prefix('/')).unwrap_or(&finding.file);
     let mut place = json!({"artifactLocation": {"uri": uri(path), "uriBaseId": BASE}});
     if let Some(line) = finding.line() {
         place["region"] = match finding.end_line.filter(|end| *end > line) {
@@ -78,10 +70,7 @@ fn result(finding: &Finding, root: &str, rule_index: usize) -> Value {
 /// What went wrong on the way, and what is not in the list.
 fn notifications(report: &Report, listed: usize) -> Vec<Value> {
     let failed = report.unfinished().take(50).map(|shard| {
-        let why = shard
-            .error
-            .as_ref()
-            .map_or("it did not end", |error| error.message.as_str());
+        let why = shard.error.as_ref().map_or("it did not end", |error| error.message.as_str());
         let text = format!(
             "shard {} (from {}) was not reviewed: {}",
             shard.shard,
@@ -91,10 +80,7 @@ fn notifications(report: &Report, listed: usize) -> Vec<Value> {
         json!({"level": "error", "message": {"text": text}})
     });
     let left_out = Some(report.left_out(listed)).filter(|rest| *rest > 0).map(|rest| {
-        let text = format!(
-            "{} more, of the least severity, not listed",
-            plain::count(rest, "finding")
-        );
+        let text = format!("{} more findings, of the least severity, are not listed", rest);
         json!({"level": "warning", "message": {"text": text}})
     });
     failed.chain(left_out).collect()
@@ -120,9 +106,8 @@ fn described(rule: &str) -> String {
 fn fingerprint(finding: &Finding) -> String {
     let text = [&*finding.rule, "\0", &*finding.file, "\0", &*finding.message];
     let bytes = text.iter().flat_map(|part| part.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     format!("{hash:016x}")
 }
 
@@ -153,10 +138,7 @@ mod tests {
         let sarif = rendered(3);
         let run = &sarif["runs"][0];
         let first = &run["results"][0];
-        assert_eq!(
-            (sarif["version"].as_str(), first["level"].as_str()),
-            (Some("2.1.0"), Some("error"))
-        );
+        assert_eq!((sarif["version"].as_str(), first["level"].as_str()), (Some("2.1.0"), Some("error")));
         let place = &first["locations"][0]["physicalLocation"];
         assert_eq!(place["artifactLocation"]["uri"], "src/a%20b.rs");
         assert_eq!(place["region"]["startLine"], 3);
@@ -169,11 +151,7 @@ mod tests {
 
     #[test]
     fn a_finding_about_a_whole_file_has_no_region() {
-        assert!(
-            rendered(3)["runs"][0]["results"][1]["locations"][0]["physicalLocation"]
-                .get("region")
-                .is_none()
-        );
+        assert!(rendered(3)["runs"][0]["results"][1]["locations"][0]["physicalLocation"].get("region").is_none());
     }
 
     #[test]
@@ -182,10 +160,7 @@ mod tests {
         let invocation = &sarif["runs"][0]["invocations"][0];
         assert_eq!(invocation["executionSuccessful"], false);
         let told = invocation["toolExecutionNotifications"].to_string();
-        assert!(
-            told.contains("it hit the wall") && told.contains("3 findings more"),
-            "{told}"
-        );
+        assert!(told.contains("it hit the wall") && told.contains("3 more findings"), "{told}");
     }
 
     #[test]

@@ -47,15 +47,8 @@ impl Shard {
 /// are fewer files, and more where a shard would have too many.
 pub fn cut(tree: &Tree, root: &str, asked: Option<usize>) -> Vec<Shard> {
     let files = tree.files();
-    let usual = || {
-        usize::try_from(tree.bytes() / DEFAULT_BYTES)
-            .unwrap_or(MAX_DEFAULT)
-            .clamp(MIN_DEFAULT, MAX_DEFAULT)
-    };
-    let count = asked
-        .unwrap_or_else(usual)
-        .max(files.len().div_ceil(MAX_FILES))
-        .min(files.len());
+    let usual = || usize::try_from(tree.bytes() / DEFAULT_BYTES).unwrap_or(MAX_DEFAULT).clamp(MIN_DEFAULT, MAX_DEFAULT);
+    let count = asked.unwrap_or_else(usual).max(files.len().div_ceil(MAX_FILES)).min(files.len());
     let mut shards = Vec::with_capacity(count);
     let mut rest = files;
     for end in ends(files, count) {
@@ -63,11 +56,7 @@ pub fn cut(tree: &Tree, root: &str, asked: Option<usize>) -> Vec<Shard> {
         rest = after;
         let mut paths = Vec::new();
         name(tree, root, shard, &mut paths);
-        shards.push(Shard {
-            paths,
-            files: shard.len(),
-            bytes: shard.iter().map(|file| file.bytes).sum(),
-        });
+        shards.push(Shard { paths, files: shard.len(), bytes: shard.iter().map(|file| file.bytes).sum() });
     }
     shards
 }
@@ -78,11 +67,7 @@ fn ends(files: &[File], count: usize) -> Vec<usize> {
     let mut high = files.iter().map(cost).sum::<u64>().max(low);
     while low < high {
         let middle = low + (high - low) / 2;
-        if fill(files, count, middle).len() <= count {
-            high = middle
-        } else {
-            low = middle + 1
-        }
+        if fill(files, count, middle).len() <= count { high = middle } else { low = middle + 1 }
     }
     fill(files, count, low)
 }
@@ -128,11 +113,7 @@ fn name(tree: &Tree, folder: &str, files: &[File], paths: &mut Vec<String>) {
             }
             Some(end) => {
                 let inner = &file.path[..folder.len() + 1 + end];
-                let inside = |file: &File| {
-                    file.path
-                        .strip_prefix(inner)
-                        .is_some_and(|after| after.starts_with('/'))
-                };
+                let inside = |file: &File| file.path.strip_prefix(inner).is_some_and(|after| after.starts_with('/'));
                 let count = rest.iter().take_while(|file| inside(file)).count();
                 name(tree, inner, &rest[..count], paths);
                 rest = &rest[count..];
@@ -166,20 +147,13 @@ mod tests {
     /// Every file is in exactly one shard: covered by one of its paths, and by
     /// none of another's.
     fn check(tree: &Tree, shards: &[Shard]) {
-        assert_eq!(
-            shards.iter().map(|shard| shard.files).sum::<usize>(),
-            tree.files().len()
-        );
+        assert_eq!(shards.iter().map(|shard| shard.files).sum::<usize>(), tree.files().len());
         let covers = |path: &String, file: &File| match path.ends_with('/') {
             true => file.path.starts_with(path.as_str()),
             false => file.path == *path,
         };
         for file in tree.files() {
-            let times = shards
-                .iter()
-                .flat_map(|shard| &shard.paths)
-                .filter(|path| covers(path, file))
-                .count();
+            let times = shards.iter().flat_map(|shard| &shard.paths).filter(|path| covers(path, file)).count();
             assert_eq!(times, 1, "{}", file.path);
         }
     }
@@ -238,18 +212,10 @@ mod tests {
     #[test]
     fn a_folder_is_named_whole_only_where_all_of_it_is_in_the_shard() {
         let tree = tree(&[("r/a/x", 1), ("r/a/y", 1), ("r/b/c/p", 1), ("r/b/c/q", 1), ("r/b/z", 1)]);
-        let paths = |count| {
-            cut(&tree, "r", Some(count))
-                .into_iter()
-                .map(|shard| shard.paths)
-                .collect::<Vec<_>>()
-        };
+        let paths = |count| cut(&tree, "r", Some(count)).into_iter().map(|shard| shard.paths).collect::<Vec<_>>();
         assert_eq!(paths(1), [["r/"]]);
         assert_eq!(paths(2), [vec!["r/a/", "r/b/c/p"], vec!["r/b/c/q", "r/b/z"]]);
-        assert_eq!(
-            cut(&tree, "r", Some(1))[0].scopes().collect::<Vec<_>>(),
-            ["fs.read:r/*"]
-        );
+        assert_eq!(cut(&tree, "r", Some(1))[0].scopes().collect::<Vec<_>>(), ["fs.read:r/*"]);
     }
 
     #[test]

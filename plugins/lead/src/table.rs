@@ -1,5 +1,6 @@
 //! The report as a plain table, for a terminal: the worst findings only.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::finding::Finding;
@@ -8,6 +9,9 @@ use crate::report::Report;
 
 /// The most rows; whoever wants more reads the Markdown.
 const MAX_ROWS: usize = 30;
+
+/// The most rows of one rule: one that finds a lot must not hide the others.
+const MAX_ROWS_A_RULE: usize = 8;
 
 /// Widths that a column does not exceed, in characters.
 const PLACE_WIDTH: usize = 48;
@@ -21,7 +25,7 @@ pub fn render(report: &Report) -> String {
     if report.findings.is_empty() {
         out.push_str("No findings.\n");
     } else {
-        let rows: Vec<[String; 4]> = report.findings.iter().take(MAX_ROWS).map(row).collect();
+        let rows: Vec<[String; 4]> = shown(&report.findings).into_iter().map(row).collect();
         let width = |column: usize| {
             let cells = rows.iter().map(|row| row[column].chars().count());
             cells.max().unwrap_or(0).max(HEADER[column].len())
@@ -46,6 +50,20 @@ pub fn render(report: &Report) -> String {
         .unwrap_or_default();
     }
     out
+}
+
+/// The findings to show, the worst first.
+fn shown(findings: &[Finding]) -> Vec<&Finding> {
+    let mut of_rule: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut shown = Vec::new();
+    for finding in findings {
+        let rows = of_rule.entry(&finding.rule).or_default();
+        *rows += 1;
+        if *rows <= MAX_ROWS_A_RULE && shown.len() < MAX_ROWS {
+            shown.push(finding);
+        }
+    }
+    shown
 }
 
 fn row(finding: &Finding) -> [String; 4] {
@@ -87,6 +105,17 @@ shard 1 (from repo/src/) was not reviewed: it hit the wall
         report.findings.clear();
         report.shards.clear();
         assert_eq!(render(&report), "No findings.\n");
+    }
+
+    #[test]
+    fn one_rule_does_not_hide_the_others() {
+        let mut report = fixture::report();
+        let flood = (0..100).map(|line| Finding { line: Some(line), ..report.findings[0].clone() });
+        report.findings = flood.chain(report.findings.clone()).collect();
+        report.counts.total = 104;
+        let table = render(&report);
+        assert_eq!(table.matches("leaked-credential").count(), MAX_ROWS_A_RULE);
+        assert!(table.contains("conflict-marker") && table.contains("… and 94 more"), "{table}");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::left_out::LeftOut;
 /// The longest scope, in bytes; the host refuses longer ones.
 const MAX_SCOPE_BYTES: usize = 1_024;
 
+/// Why a file is left out of a tree with too many of them.
+pub const OVER_LIMIT: &str = "over the limit of files";
+
 /// A file to review.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {

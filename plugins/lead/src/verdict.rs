@@ -65,6 +65,7 @@ pub fn subject(report: &Report) -> Value {
         "counts": report.counts,
         "files": report.files,
         "shards": report.shard_counts(),
+        "not_reviewed": report.not_reviewed,
         "findings": shown,
     })
 }
@@ -80,6 +81,7 @@ mod tests {
         assert_eq!(subject["counts"]["by_severity"]["critical"], 1);
         assert_eq!(subject["shards"]["unfinished"], 1);
         assert_eq!(subject["score"], 0.8);
+        assert_eq!(subject["not_reviewed"]["binary"]["count"], 3);
         assert_eq!(subject["findings"][0]["severity"], "critical");
     }
 

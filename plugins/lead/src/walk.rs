@@ -39,7 +39,7 @@ pub fn list(root: &str, exclude: &Exclude, max_files: usize) -> Result<Tree, Err
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         if listed == MAX_FOLDERS || tree.files().len() >= max_files {
-            tree.leave_out(&format!("{folder}/"), "over the limit of files");
+            tree.leave_out(&format!("{folder}/"), tree::OVER_LIMIT);
             continue;
         }
         listed += 1;
@@ -64,7 +64,7 @@ pub fn list(root: &str, exclude: &Exclude, max_files: usize) -> Result<Tree, Err
                 match entry.kind {
                     EntryKind::Folder => folders.push(path),
                     EntryKind::File if tree.files().len() < max_files => tree.add(path, entry.size),
-                    EntryKind::File => tree.leave_out(&path, "over the limit of files"),
+                    EntryKind::File => tree.leave_out(&path, tree::OVER_LIMIT),
                     EntryKind::Link => tree.leave_out(&path, "link"),
                     EntryKind::Other => tree.leave_out(&path, "neither file nor folder"),
                 }

@@ -30,13 +30,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            codes: Vec::new(),
-            never: Vec::new(),
-            max_rounds: 2,
-            max_attempts: None,
-            abort_above: 1.0,
-        }
+        Self { codes: Vec::new(), never: Vec::new(), max_rounds: 2, max_attempts: None, abort_above: 1.0 }
     }
 }
 
@@ -81,10 +75,7 @@ fn replan(setback: Setback) -> Result<Plan, Error> {
             share * 100.0,
             settings.abort_above * 100.0
         );
-        return Ok(Plan {
-            actions: vec![PlanAction::Abort(why)],
-            rationale: "giving up".to_owned(),
-        });
+        return Ok(Plan { actions: vec![PlanAction::Abort(why)], rationale: "giving up".to_owned() });
     }
     let last_round = setback.replans_used >= settings.max_rounds;
     let actions: Vec<PlanAction> = setback
@@ -95,16 +86,10 @@ fn replan(setback: Setback) -> Result<Plan, Error> {
             false => PlanAction::Accept(child.run_id),
         })
         .collect();
-    let retried = actions
-        .iter()
-        .filter(|action| matches!(action, PlanAction::Retry(_)))
-        .count();
+    let retried = actions.iter().filter(|action| matches!(action, PlanAction::Retry(_))).count();
     let accepted = actions.len() - retried;
     let rationale = match last_round {
-        true => format!(
-            "{accepted} failures stand: {} plans have retried before",
-            setback.replans_used
-        ),
+        true => format!("{accepted} failures stand: {} plans have retried before", setback.replans_used),
         false => format!("{retried} to retry; {accepted} that another try does not mend"),
     };
     Ok(Plan { actions, rationale })
@@ -117,12 +102,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn child(run: &str, code: &str, retryable: bool) -> Child {
-        let error = RunError {
-            code: code.into(),
-            message: "it broke".into(),
-            retryable,
-            details: None,
-        };
+        let error = RunError { code: code.into(), message: "it broke".into(), retryable, details: None };
         Child {
             run_id: run.into(),
             target: "reviewer".into(),
@@ -135,14 +115,7 @@ mod tests {
     }
 
     fn ask(failed: Vec<Child>, replans_used: u32, config: Value) -> Result<String, Error> {
-        let setback = Setback {
-            failed,
-            completed_count: 2,
-            replans_used,
-            max_replans: 3,
-            config,
-            seed: 0,
-        };
+        let setback = Setback { failed, completed_count: 2, replans_used, max_replans: 3, config, seed: 0 };
         let plan = replan(setback)?;
         let told = plan.actions.iter().map(|action| match action {
             PlanAction::Retry(run) => format!("retry {run}"),
@@ -166,38 +139,22 @@ mod tests {
     fn codes_add_to_the_mark_and_never_outranks_it() {
         assert_eq!(ask(two(), 0, json!({"codes": ["trap"]})).unwrap(), "retry a, retry b");
         assert_eq!(ask(two(), 0, json!({"never": ["io"]})).unwrap(), "accept a, accept b");
-        assert_eq!(
-            ask(two(), 0, json!({"codes": ["x"], "never": ["x"]})).unwrap_err().code,
-            "invalid_config"
-        );
+        assert_eq!(ask(two(), 0, json!({"codes": ["x"], "never": ["x"]})).unwrap_err().code, "invalid_config");
     }
 
     #[test]
     fn a_child_that_timed_out_is_retried_only_where_that_is_asked_for() {
-        let late = || Child {
-            status: RunStatus::TimedOut,
-            error: None,
-            ..child("a", "", false)
-        };
+        let late = || Child { status: RunStatus::TimedOut, error: None, ..child("a", "", false) };
         assert_eq!(ask(vec![late()], 0, json!({})).unwrap(), "accept a");
-        assert_eq!(
-            ask(vec![late()], 0, json!({"codes": ["timed_out"]})).unwrap(),
-            "retry a"
-        );
+        assert_eq!(ask(vec![late()], 0, json!({"codes": ["timed_out"]})).unwrap(), "retry a");
     }
 
     #[test]
     fn rounds_and_attempts_are_bounded() {
         assert_eq!(ask(two(), 2, json!({})).unwrap(), "accept a, accept b");
         assert_eq!(ask(two(), 2, json!({"max_rounds": 3})).unwrap(), "retry a, accept b");
-        let tried = Child {
-            attempt: 3,
-            ..child("a", "io", true)
-        };
-        assert_eq!(
-            ask(vec![tried.clone()], 0, json!({"max_attempts": 3})).unwrap(),
-            "accept a"
-        );
+        let tried = Child { attempt: 3, ..child("a", "io", true) };
+        assert_eq!(ask(vec![tried.clone()], 0, json!({"max_attempts": 3})).unwrap(), "accept a");
         assert_eq!(ask(vec![tried], 0, json!({"max_attempts": 4})).unwrap(), "retry a");
     }
 
@@ -212,9 +169,6 @@ mod tests {
     fn wrong_settings_say_what_is_expected() {
         let error = ask(two(), 0, json!({"abort_above": 40})).unwrap_err();
         assert!(error.message.contains("from 0 to 1"), "{error}");
-        assert_eq!(
-            ask(two(), 0, json!({"max_round": 1})).unwrap_err().code,
-            "invalid_config"
-        );
+        assert_eq!(ask(two(), 0, json!({"max_round": 1})).unwrap_err().code, "invalid_config");
     }
 }

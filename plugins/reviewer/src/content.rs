@@ -63,10 +63,7 @@ fn decode(bytes: Vec<u8>, source: bool) -> Content {
         return Content::Binary;
     }
     let text = String::from_utf8_lossy(bytes).into_owned();
-    Content::Text {
-        text,
-        invalid_at: Some(error.utf8_error().valid_up_to()),
-    }
+    Content::Text { text, invalid_at: Some(error.utf8_error().valid_up_to()) }
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ const BYTES_PER_LINE: usize = 16;
 pub struct Duplicates {
     files: Vec<File>,
     lines: Vec<Line>,
-    full: bool,
+    /// Lines that came when there was no room left.
+    not_compared: usize,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,7 @@ struct Line {
 
 impl Duplicates {
     pub fn look_at(&mut self, source: &Source) {
-        if !source.language.is_code() || source.generated || self.full {
+        if !source.language.is_code() || source.generated {
             return;
         }
         for (number, text) in source.lines() {
@@ -59,8 +60,8 @@ impl Duplicates {
                 continue;
             }
             if self.lines.len() == MOST_LINES {
-                self.full = true;
-                break;
+                self.not_compared += 1;
+                continue;
             }
             self.lines.push(Line {
                 hash: hash(text),
@@ -69,10 +70,12 @@ impl Duplicates {
                 test: source.is_test(number),
             });
         }
-        self.files.push(File {
-            path: source.path.to_owned(),
-            end: self.lines.len(),
-        });
+        self.files.push(File { path: source.path.to_owned(), end: self.lines.len() });
+    }
+
+    /// How many lines of code came too late to be remembered.
+    pub fn not_compared(&self) -> usize {
+        self.not_compared
     }
 
     /// Point at every block that was there before.
@@ -131,11 +134,7 @@ impl Duplicates {
     fn report(&self, earlier: usize, at: usize, length: usize, findings: &mut Findings) {
         let (first, last) = (self.lines[at], self.lines[at + length - 1]);
         let (from, to) = (self.lines[earlier].number, self.lines[earlier + length - 1].number);
-        let severity = if first.test || self.lines[earlier].test {
-            Severity::Info
-        } else {
-            Severity::Warning
-        };
+        let severity = if first.test || self.lines[earlier].test { Severity::Info } else { Severity::Warning };
         let path = &self.file_of(earlier).path;
         let message =
             format!("{length} lines of code are the same as in `{path}`, lines {from} to {to}: keep one of them");
@@ -151,25 +150,14 @@ impl Duplicates {
 /// Letters in strings and comments do not count: rows of data are no code.
 fn says_something(source: &Source, number: usize) -> bool {
     let (start, end) = source.span(number);
-    let bytes = source.text.as_bytes()[start..end]
-        .iter()
-        .zip(&source.classes[start..end]);
+    let bytes = source.text.as_bytes()[start..end].iter().zip(&source.classes[start..end]);
     let letters = bytes.filter(|(byte, class)| byte.is_ascii_alphabetic() && **class == Class::Code);
     letters.take(LEAST_LETTERS).count() == LEAST_LETTERS
 }
 
 fn is_import(line: &str) -> bool {
-    const IMPORTS: [&str; 9] = [
-        "use ",
-        "pub use ",
-        "import ",
-        "from ",
-        "#include",
-        "using ",
-        "package ",
-        "require ",
-        "export * ",
-    ];
+    const IMPORTS: [&str; 9] =
+        ["use ", "pub use ", "import ", "from ", "#include", "using ", "package ", "require ", "export * "];
     IMPORTS.iter().any(|import| line.starts_with(import))
 }
 
@@ -184,9 +172,7 @@ mod tests {
     use super::*;
 
     fn block(name: &str, lines: usize) -> String {
-        (0..lines)
-            .map(|line| format!("    {name}_{line}.do_something(with({line}))?;\n"))
-            .collect()
+        (0..lines).map(|line| format!("    {name}_{line}.do_something(with({line}))?;\n")).collect()
     }
 
     fn check(files: &[(&str, &str)], expected: &[(&str, usize, Option<usize>, &str)]) {
@@ -199,14 +185,7 @@ mod tests {
         let (found, _) = findings.into_parts();
         let found: Vec<_> = found
             .iter()
-            .map(|f| {
-                (
-                    f.file.as_str(),
-                    f.line,
-                    f.end_line,
-                    f.message.split('`').nth(1).unwrap_or_default(),
-                )
-            })
+            .map(|f| (f.file.as_str(), f.line, f.end_line, f.message.split('`').nth(1).unwrap_or_default()))
             .collect();
         assert_eq!(found, expected);
     }
@@ -230,9 +209,7 @@ mod tests {
         check(&[("a.rs", &short), ("b.rs", &short)], &[]);
         let row = "    push(the_same_thing_again());\n".repeat(60);
         check(&[("a.rs", &row), ("b.rs", &row)], &[]);
-        let table: String = (0..60)
-            .map(|n| format!("    '\\u{{{n}}}', \"and a row of data\",\n"))
-            .collect();
+        let table: String = (0..60).map(|n| format!("    '\\u{{{n}}}', \"and a row of data\",\n")).collect();
         check(&[("a.py", &table), ("b.py", &table)], &[]);
         let list: String = (0..60).map(|n| format!("a{n}00,\n")).collect();
         check(&[("a.rs", &list), ("b.rs", &list)], &[]);

@@ -62,13 +62,7 @@ pub struct Findings {
 impl Findings {
     /// None yet, and at most `per_rule` for each rule and file.
     pub fn at_most(per_rule: usize) -> Self {
-        Self {
-            per_rule,
-            found: Vec::new(),
-            tally: Tally::default(),
-            here: Counts::new(),
-            file: String::new(),
-        }
+        Self { per_rule, found: Vec::new(), tally: Tally::default(), here: Counts::new(), file: String::new() }
     }
 
     /// What is reported from here on is about this file.
@@ -112,14 +106,7 @@ impl Findings {
             Some((end, _)) => format!("{}…", &message[..end]),
             None => message,
         };
-        self.found.push(Finding {
-            file: self.file.clone(),
-            line,
-            end_line,
-            rule,
-            severity,
-            message,
-        });
+        self.found.push(Finding { file: self.file.clone(), line, end_line, rule, severity, message });
     }
 }
 

@@ -128,17 +128,12 @@ impl Input {
     /// Check the input. Fails with `invalid_input`, saying what would be right.
     pub fn settings(self) -> Result<Settings, Error> {
         if self.paths.is_empty() {
-            return Err(invalid(
-                "`paths` is empty: name at least one file, or a folder as `root/folder/`",
-            ));
+            return Err(invalid("`paths` is empty: name at least one file, or a folder as `root/folder/`"));
         }
         for name in self.rules.iter().flatten().chain(&self.except) {
             if !rules::ids().any(|id| id == name) {
                 let known: Vec<_> = rules::ids().collect();
-                return Err(invalid(format!(
-                    "there is no rule `{name}`; there are {}",
-                    known.join(", ")
-                )));
+                return Err(invalid(format!("there is no rule `{name}`; there are {}", known.join(", "))));
             }
         }
         for (name, value, least) in [
@@ -152,11 +147,7 @@ impl Input {
                 return Err(invalid(format!("`{name}` is {value} and must be {least} or more")));
             }
         }
-        let asked = |id: &&str| {
-            self.rules
-                .as_ref()
-                .is_none_or(|rules| rules.iter().any(|rule| rule == id))
-        };
+        let asked = |id: &&str| self.rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule == id));
         let spared = |id: &&str| self.except.iter().any(|rule| rule == id);
         Ok(Settings {
             shard: self.shard,
@@ -214,12 +205,7 @@ mod tests {
         let unknown = settings(r#"{"paths": ["a/"], "rules": ["typo"]}"#).unwrap_err();
         assert_eq!(unknown.code, "invalid_input");
         assert!(unknown.message.contains("conflict-marker"), "{unknown}");
-        assert!(
-            settings(r#"{"paths": []}"#)
-                .unwrap_err()
-                .message
-                .contains("root/folder/")
-        );
+        assert!(settings(r#"{"paths": []}"#).unwrap_err().message.contains("root/folder/"));
         assert!(settings(r#"{"paths": ["a/"], "max_findings": 0}"#).is_err());
         assert!(serde_json::from_str::<Input>(r#"{"paths": [], "pahts": []}"#).is_err());
     }

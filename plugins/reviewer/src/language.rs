@@ -86,11 +86,7 @@ const fn code(name: &'static str, functions: Functions) -> Language {
 }
 
 const fn hash_commented(name: &'static str, functions: Functions) -> Language {
-    Language {
-        line_comments: &["#"],
-        block_comment: None,
-        ..code(name, functions)
-    }
+    Language { line_comments: &["#"], block_comment: None, ..code(name, functions) }
 }
 
 const fn keyword(word: &'static str, by_line: bool) -> Functions {
@@ -98,13 +94,7 @@ const fn keyword(word: &'static str, by_line: bool) -> Functions {
 }
 
 const fn plain(name: &'static str, kind: Kind) -> Language {
-    Language {
-        kind,
-        line_comments: &[],
-        block_comment: None,
-        quotes: b"",
-        ..code(name, Functions::None)
-    }
+    Language { kind, line_comments: &[], block_comment: None, quotes: b"", ..code(name, Functions::None) }
 }
 
 static RUST: Language = Language {
@@ -114,114 +104,50 @@ static RUST: Language = Language {
     quirk: Quirk::Rust,
     ..code("Rust", keyword("fn", false))
 };
-static C: Language = Language {
-    quirk: Quirk::Cpp,
-    ..code("C", Functions::CLike)
-};
-static JAVA: Language = Language {
-    triple_quotes: true,
-    ..code("Java", Functions::CLike)
-};
-static CSHARP: Language = Language {
-    triple_quotes: true,
-    quirk: Quirk::CSharp,
-    ..code("C#", Functions::CLike)
-};
-static KOTLIN: Language = Language {
-    triple_quotes: true,
-    nested_comments: true,
-    ..code("Kotlin", keyword("fun", true))
-};
-static SCALA: Language = Language {
-    quotes: b"\"",
-    triple_quotes: true,
-    nested_comments: true,
-    ..code("Scala", keyword("def", true))
-};
-static SWIFT: Language = Language {
-    quotes: b"\"",
-    triple_quotes: true,
-    nested_comments: true,
-    ..code("Swift", keyword("func", true))
-};
-static DART: Language = Language {
-    triple_quotes: true,
-    ..code("Dart", Functions::CLike)
-};
-static GO: Language = Language {
-    raw_quote: Some(b'`'),
-    ..code("Go", keyword("func", true))
-};
-static SCRIPT: Language = Language {
-    quirk: Quirk::Script,
-    ..code("JavaScript", Functions::Script)
-};
-static PHP: Language = Language {
-    line_comments: &["//", "#"],
-    long_strings: true,
-    ..code("PHP", keyword("function", false))
-};
+static C: Language = Language { quirk: Quirk::Cpp, ..code("C", Functions::CLike) };
+static JAVA: Language = Language { triple_quotes: true, ..code("Java", Functions::CLike) };
+static CSHARP: Language = Language { triple_quotes: true, quirk: Quirk::CSharp, ..code("C#", Functions::CLike) };
+static KOTLIN: Language =
+    Language { triple_quotes: true, nested_comments: true, ..code("Kotlin", keyword("fun", true)) };
+static SCALA: Language =
+    Language { quotes: b"\"", triple_quotes: true, nested_comments: true, ..code("Scala", keyword("def", true)) };
+static SWIFT: Language =
+    Language { quotes: b"\"", triple_quotes: true, nested_comments: true, ..code("Swift", keyword("func", true)) };
+static DART: Language = Language { triple_quotes: true, ..code("Dart", Functions::CLike) };
+static GO: Language = Language { raw_quote: Some(b'`'), ..code("Go", keyword("func", true)) };
+static SCRIPT: Language = Language { quirk: Quirk::Script, ..code("JavaScript", Functions::Script) };
+static PHP: Language =
+    Language { line_comments: &["//", "#"], long_strings: true, ..code("PHP", keyword("function", false)) };
 static PYTHON: Language = Language {
     triple_quotes: true,
     quirk: Quirk::Python,
     ..hash_commented("Python", Functions::Indented(&["def", "async def"]))
 };
-static RUBY: Language = Language {
-    long_strings: true,
-    ..hash_commented("Ruby", Functions::Indented(&["def"]))
-};
-static ELIXIR: Language = Language {
-    triple_quotes: true,
-    ..hash_commented("Elixir", Functions::Indented(&["def", "defp"]))
-};
+static RUBY: Language = Language { long_strings: true, ..hash_commented("Ruby", Functions::Indented(&["def"])) };
+static ELIXIR: Language =
+    Language { triple_quotes: true, ..hash_commented("Elixir", Functions::Indented(&["def", "defp"])) };
 static LUA: Language = Language {
     line_comments: &["--"],
     block_comment: Some(("--[[", "]]")),
     ..code("Lua", Functions::Indented(&["function", "local function"]))
 };
-static SHELL: Language = Language {
-    long_strings: true,
-    ..hash_commented("shell", Functions::Shell)
-};
+static SHELL: Language = Language { long_strings: true, ..hash_commented("shell", Functions::Shell) };
 static PERL: Language = hash_commented("Perl", keyword("sub", false));
-static SQL: Language = Language {
-    line_comments: &["--"],
-    long_strings: true,
-    ..code("SQL", Functions::None)
-};
+static SQL: Language = Language { line_comments: &["--"], long_strings: true, ..code("SQL", Functions::None) };
 static HASKELL: Language = Language {
     line_comments: &["--"],
     block_comment: Some(("{-", "-}")),
     quotes: b"\"",
     ..code("Haskell", Functions::None)
 };
-static CSS: Language = Language {
-    line_comments: &[],
-    ..code("CSS", Functions::None)
-};
+static CSS: Language = Language { line_comments: &[], ..code("CSS", Functions::None) };
 static SCSS: Language = code("SCSS", Functions::None);
-static INTERFACE: Language = Language {
-    quotes: b"\"",
-    ..code("interface definition", Functions::None)
-};
-static MAKE: Language = Language {
-    quotes: b"",
-    ..hash_commented("build script", Functions::None)
-};
-static MARKUP: Language = Language {
-    block_comment: Some(("<!--", "-->")),
-    ..plain("markup", Kind::Prose)
-};
-static MARKDOWN: Language = Language {
-    block_comment: Some(("<!--", "-->")),
-    ..plain("Markdown", Kind::Prose)
-};
+static INTERFACE: Language = Language { quotes: b"\"", ..code("interface definition", Functions::None) };
+static MAKE: Language = Language { quotes: b"", ..hash_commented("build script", Functions::None) };
+static MARKUP: Language = Language { block_comment: Some(("<!--", "-->")), ..plain("markup", Kind::Prose) };
+static MARKDOWN: Language = Language { block_comment: Some(("<!--", "-->")), ..plain("Markdown", Kind::Prose) };
 static TEXT: Language = plain("text", Kind::Prose);
-static SETTINGS: Language = Language {
-    kind: Kind::Data,
-    quotes: b"",
-    ..hash_commented("settings", Functions::None)
-};
+static SETTINGS: Language = Language { kind: Kind::Data, quotes: b"", ..hash_commented("settings", Functions::None) };
 static DATA: Language = plain("data", Kind::Data);
 static LOCK: Language = plain("lock file", Kind::Lock);
 static UNKNOWN: Language = plain("unknown", Kind::Data);

@@ -40,6 +40,9 @@ pub struct Report {
     pub files_read: usize,
     pub bytes_read: u64,
     pub lines_read: usize,
+    /// Lines of code that were too many to be looked for elsewhere; all other
+    /// rules have seen them.
+    pub lines_not_compared: usize,
     pub skipped: Vec<Skipped>,
     /// All that was skipped, listed or not.
     pub skipped_count: usize,
@@ -120,10 +123,7 @@ impl Review {
         self.skipped_count += 1;
         self.skipped_bytes += path.len();
         if self.skipped.len() < SKIPPED_LISTED && self.skipped_bytes < SKIPPED_BYTES {
-            self.skipped.push(Skipped {
-                path: path.to_owned(),
-                reason: reason.to_owned(),
-            });
+            self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_owned() });
         }
     }
 
@@ -139,6 +139,7 @@ impl Review {
     /// What was found in all of it.
     pub fn finish(mut self) -> Report {
         self.licences.finish(&self.settings, &mut self.findings);
+        let lines_not_compared = self.duplicates.not_compared();
         self.duplicates.finish(&self.settings, &mut self.findings);
         let (mut findings, mut tally) = self.findings.into_parts();
         findings.sort_by_key(|finding| Reverse(finding.severity));
@@ -149,20 +150,16 @@ impl Review {
         findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
         let all: usize = tally.by_rule.values().sum();
         let grave = [Severity::Critical, Severity::Error].map(Severity::name);
-        let grave = grave
-            .iter()
-            .filter_map(|name| Some(format!("{} {name}", tally.by_severity.get(name)?)));
+        let grave = grave.iter().filter_map(|name| Some(format!("{} {name}", tally.by_severity.get(name)?)));
         let grave: Vec<_> = grave.collect();
-        let grave = if grave.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", grave.join(", "))
-        };
+        let grave = if grave.is_empty() { String::new() } else { format!(" ({})", grave.join(", ")) };
         Report {
             shard: self.settings.shard,
             summary: format!(
-                "{all} findings{grave} in {} files, {} lines",
-                self.files_read, self.lines_read
+                "{}{grave} in {} of {}",
+                counted(all, "finding"),
+                counted(self.files_read, "file"),
+                counted(self.lines_read, "line"),
             ),
             findings,
             counts_by_rule: tally.by_rule,
@@ -171,10 +168,15 @@ impl Review {
             files_read: self.files_read,
             bytes_read: self.bytes_read,
             lines_read: self.lines_read,
+            lines_not_compared,
             skipped: self.skipped,
             skipped_count: self.skipped_count,
         }
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// How many of the findings, from the first on, fit into the output.
@@ -189,6 +191,9 @@ fn fitting(findings: &[Finding], most: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     fn review(files: &[(&str, &[u8])], settings: Settings) -> Report {
@@ -202,50 +207,52 @@ mod tests {
     #[test]
     fn a_report_has_findings_by_place_and_counts() {
         let note = format!("// {}: x\n", concat!("FIX", "ME"));
-        let files: [(&str, &[u8]); 3] = [
-            ("r/b.rs", note.as_bytes()),
-            ("r/a.rs", b"let a\xe2\x80\x8bb; \n"),
-            ("r/c.bin", b"\0\0\0"),
-        ];
+        let files: [(&str, &[u8]); 3] =
+            [("r/b.rs", note.as_bytes()), ("r/a.rs", b"let a\xe2\x80\x8bb; \n"), ("r/c.bin", b"\0\0\0")];
         let report = review(&files, Settings::usual());
         let found: Vec<_> = report.findings.iter().map(|f| (f.file.as_str(), f.rule)).collect();
-        assert_eq!(
-            found,
-            [
-                ("r/a.rs", "suspicious-unicode"),
-                ("r/a.rs", "trailing-space"),
-                ("r/b.rs", "unfinished")
-            ]
-        );
-        assert_eq!(
-            report.skipped,
-            [Skipped {
-                path: "r/c.bin".into(),
-                reason: "binary".into()
-            }]
-        );
-        assert_eq!(
-            (report.files_read, report.bytes_read, report.lines_read),
-            (2, 15 + note.len() as u64, 2)
-        );
-        assert_eq!(
-            report.counts_by_severity,
-            Counts::from([("error", 1), ("info", 1), ("warning", 1)])
-        );
-        assert_eq!(report.summary, "3 findings (1 error) in 2 files, 2 lines");
+        assert_eq!(found, [("r/a.rs", "suspicious-unicode"), ("r/a.rs", "trailing-space"), ("r/b.rs", "unfinished")]);
+        assert_eq!(report.skipped, [Skipped { path: "r/c.bin".into(), reason: "binary".into() }]);
+        assert_eq!((report.files_read, report.bytes_read, report.lines_read), (2, 15 + note.len() as u64, 2));
+        assert_eq!(report.counts_by_severity, Counts::from([("error", 1), ("info", 1), ("warning", 1)]));
+        assert_eq!(report.summary, "3 findings (1 error) in 2 files of 2 lines");
+    }
+
+    #[test]
+    fn text_that_is_none_is_pointed_at_where_it_begins() {
+        let mut junk = b"fn main() {}\n".repeat(10);
+        junk.extend([0; 9]);
+        let files: [(&str, &[u8]); 2] = [("r/a.rs", &junk), ("r/b.rs", b"// a\n// caf\xe9\n")];
+        let report = review(&files, Settings::usual());
+        let found: Vec<_> = report.findings.iter().map(|f| (f.file.as_str(), f.line, f.rule)).collect();
+        assert_eq!(found, [("r/a.rs", 10, "binary-junk"), ("r/b.rs", 2, "encoding")]);
+        assert!(report.findings[0].message.contains("after 130 bytes of text come 9 bytes"));
+    }
+
+    #[test]
+    fn this_package_passes_its_own_review() {
+        fn add(folder: &Path, review: &mut Review) {
+            for entry in folder.read_dir().unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    add(&path, review);
+                } else {
+                    review.file(path.to_str().unwrap(), fs::read(&path).unwrap());
+                }
+            }
+        }
+        let mut review = Review::new(Settings::usual());
+        add(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut review);
+        let report = review.finish();
+        assert!(report.files_read > 20, "{}", report.summary);
+        assert_eq!(report.findings, []);
     }
 
     #[test]
     fn the_gravest_are_kept_where_there_are_too_many() {
         let notes = format!("// {}\n", concat!("TO", "DO")).repeat(10);
         let text = format!("{notes}let a\u{200b}b;\n");
-        let report = review(
-            &[("a.rs", text.as_bytes())],
-            Settings {
-                max_findings: 3,
-                ..Settings::usual()
-            },
-        );
+        let report = review(&[("a.rs", text.as_bytes())], Settings { max_findings: 3, ..Settings::usual() });
         assert_eq!(report.findings.len(), 3);
         assert_eq!(report.findings[2].rule, "suspicious-unicode");
         assert_eq!(report.dropped_by_rule, Counts::from([("unfinished", 8)]));
@@ -255,10 +262,7 @@ mod tests {
     #[test]
     fn the_output_fits_into_a_payload_whatever_was_found() {
         let text = format!("// {} {}\n", concat!("TO", "DO"), "\u{1}\"".repeat(30)).repeat(3);
-        let settings = Settings {
-            max_findings: usize::MAX,
-            ..Settings::usual()
-        };
+        let settings = Settings { max_findings: usize::MAX, ..Settings::usual() };
         let mut review = Review::new(settings);
         for number in 0..3_000 {
             let path = format!("repo/{}/{number}.rs", "deep\"er/".repeat(40));
@@ -275,10 +279,7 @@ mod tests {
 
     #[test]
     fn only_the_rules_that_apply_are_asked() {
-        let settings = Settings {
-            rules: vec!["trailing-space"],
-            ..Settings::usual()
-        };
+        let settings = Settings { rules: vec!["trailing-space"], ..Settings::usual() };
         let report = review(&[("a.rs", "let a\u{200b}b; \n".as_bytes())], settings);
         assert_eq!(report.counts_by_rule, Counts::from([("trailing-space", 1)]));
     }

@@ -63,15 +63,7 @@ impl<'a> Source<'a> {
         let language = language::of(path);
         let classes = lexer::classify(text, language);
         let lines = lines(text);
-        let mut source = Self {
-            path,
-            text,
-            language,
-            classes,
-            lines,
-            generated: false,
-            tests_from: usize::MAX,
-        };
+        let mut source = Self { path, text, language, classes, lines, generated: false, tests_from: usize::MAX };
         source.generated = source.looks_generated();
         source.tests_from = source.first_test_line();
         source
@@ -113,15 +105,7 @@ impl<'a> Source<'a> {
     /// The bytes of code, with a space for each byte of anything else.
     pub fn code(&self) -> Vec<u8> {
         let bytes = self.text.bytes().zip(&self.classes);
-        bytes
-            .map(|(byte, class)| {
-                if *class == Class::Code || byte == b'\n' {
-                    byte
-                } else {
-                    b' '
-                }
-            })
-            .collect()
+        bytes.map(|(byte, class)| if *class == Class::Code || byte == b'\n' { byte } else { b' ' }).collect()
     }
 
     /// Whether a line is part of a test or an example, as far as can be told
@@ -191,10 +175,7 @@ mod tests {
     #[test]
     fn lines_are_counted_from_one_and_have_no_line_end() {
         let source = Source::new("a.rs", "one\r\ntwo\n\nfour");
-        assert_eq!(
-            source.lines().collect::<Vec<_>>(),
-            [(1, "one"), (2, "two"), (3, ""), (4, "four")]
-        );
+        assert_eq!(source.lines().collect::<Vec<_>>(), [(1, "one"), (2, "two"), (3, ""), (4, "four")]);
         for (offset, line) in [(0, 1), (4, 1), (5, 2), (9, 3), (10, 4)] {
             assert_eq!(source.line_of(offset), line, "{offset}");
         }
@@ -204,10 +185,7 @@ mod tests {
     #[test]
     fn a_line_of_comment_or_space_has_no_code() {
         let source = Source::new("a.rs", "// a\n \nx // b\n\"s\"");
-        assert_eq!(
-            (1..=4).map(|line| source.has_code(line)).collect::<Vec<_>>(),
-            [false, false, true, true]
-        );
+        assert_eq!((1..=4).map(|line| source.has_code(line)).collect::<Vec<_>>(), [false, false, true, true]);
     }
 
     #[test]

@@ -21,9 +21,8 @@ use dlmalloc::{Allocator, Dlmalloc};
 const PAGE_BYTES: usize = 64 << 10;
 
 #[global_allocator]
-static GLOBAL: Global = Global(UnsafeCell::new(Dlmalloc::new_with_allocator(Pages {
-    initial_taken: Cell::new(false),
-})));
+static GLOBAL: Global =
+    Global(UnsafeCell::new(Dlmalloc::new_with_allocator(Pages { initial_taken: Cell::new(false) })));
 
 unsafe extern "C" {
     /// The first byte after stack and static data; the linker defines it.
@@ -89,11 +88,7 @@ unsafe impl Allocator for Pages {
         let grown = pages * PAGE_BYTES;
         // The last byte of a 4 GiB address space must stay unused: a pointer to
         // the end of it would wrap around to null.
-        let usable = if start.wrapping_add(grown) == 0 {
-            grown - 16
-        } else {
-            grown
-        };
+        let usable = if start.wrapping_add(grown) == 0 { grown - 16 } else { grown };
         (ptr::without_provenance_mut(start), usable, 0)
     }
 

@@ -24,20 +24,12 @@ pub struct Error {
 impl Error {
     /// An error that trying again does not mend.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            retryable: false,
-            details: None,
-        }
+        Self { code: code.into(), message: message.into(), retryable: false, details: None }
     }
 
     /// An error that another try may mend.
     pub fn retryable(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            retryable: true,
-            ..Self::new(code, message)
-        }
+        Self { retryable: true, ..Self::new(code, message) }
     }
 
     /// The same error with details.
@@ -82,22 +74,13 @@ impl std::error::Error for Error {}
 
 impl From<Denial> for Error {
     fn from(denial: Denial) -> Self {
-        Self::new(
-            denial.code.clone(),
-            format!("{} was denied: {}", denial.action, denial.message),
-        )
-        .with_details(denial)
+        Self::new(denial.code.clone(), format!("{} was denied: {}", denial.action, denial.message)).with_details(denial)
     }
 }
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        Self {
-            code: failure.code,
-            message: failure.message,
-            retryable: failure.retryable,
-            details: None,
-        }
+        Self { code: failure.code, message: failure.message, retryable: failure.retryable, details: None }
     }
 }
 
@@ -182,23 +165,14 @@ mod tests {
 
     #[test]
     fn a_failure_stays_retryable() {
-        let failure = Failure {
-            code: "io".into(),
-            message: "busy".into(),
-            retryable: true,
-        };
+        let failure = Failure { code: "io".into(), message: "busy".into(), retryable: true };
         assert!(Error::from(CallError::Failed(failure)).retryable);
     }
 
     #[test]
     fn only_the_failure_with_that_code_is_a_cancel() {
-        let failed = |code: &str| {
-            CallError::Failed(Failure {
-                code: code.into(),
-                message: String::new(),
-                retryable: false,
-            })
-        };
+        let failed =
+            |code: &str| CallError::Failed(Failure { code: code.into(), message: String::new(), retryable: false });
         assert!(failed("cancelled").is_cancelled());
         assert!(!failed("io").is_cancelled());
         let mut denial = denial();

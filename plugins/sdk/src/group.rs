@@ -56,11 +56,7 @@ impl Group {
             request: GroupRequest {
                 members: Vec::new(),
                 key_prefix: None,
-                join: JoinPolicy {
-                    mode,
-                    quorum: None,
-                    timeout_ms: None,
-                },
+                join: JoinPolicy { mode, quorum: None, timeout_ms: None },
             },
         }
     }
@@ -73,9 +69,7 @@ impl Group {
 
     /// More members, in this order.
     pub fn members(mut self, members: impl IntoIterator<Item = Spawn>) -> Self {
-        self.request
-            .members
-            .extend(members.into_iter().map(Spawn::into_request));
+        self.request.members.extend(members.into_iter().map(Spawn::into_request));
         self
     }
 
@@ -123,16 +117,12 @@ impl JoinResult {
 
     /// The members that completed, by ordinal.
     pub fn completed(&self) -> impl Iterator<Item = &MemberOutcome> {
-        self.outputs
-            .iter()
-            .filter(|member| member.status == RunStatus::Completed)
+        self.outputs.iter().filter(|member| member.status == RunStatus::Completed)
     }
 
     /// The members that failed or timed out, by ordinal.
     pub fn failed(&self) -> impl Iterator<Item = &MemberOutcome> {
-        self.outputs
-            .iter()
-            .filter(|member| matches!(member.status, RunStatus::Failed | RunStatus::TimedOut))
+        self.outputs.iter().filter(|member| matches!(member.status, RunStatus::Failed | RunStatus::TimedOut))
     }
 }
 
@@ -140,12 +130,7 @@ impl MemberOutcome {
     /// What the member gave back, as a type of yours. Where it did not complete,
     /// its error is the answer.
     pub fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        read(
-            &format!("member {}", self.ordinal),
-            self.status,
-            &self.output,
-            &self.error,
-        )
+        read(&format!("member {}", self.ordinal), self.status, &self.output, &self.error)
     }
 }
 
@@ -184,13 +169,7 @@ mod tests {
             retryable: true,
             details: None,
         });
-        MemberOutcome {
-            ordinal,
-            run_id: format!("run-{ordinal}"),
-            status,
-            output: output.map(str::to_owned),
-            error,
-        }
+        MemberOutcome { ordinal, run_id: format!("run-{ordinal}"), status, output: output.map(str::to_owned), error }
     }
 
     fn joined(outputs: Vec<MemberOutcome>) -> JoinResult {
@@ -226,10 +205,7 @@ mod tests {
     fn an_output_is_read_into_a_type_and_an_error_keeps_its_code() {
         assert_eq!(member(0, RunStatus::Completed, Some("7")).output::<u32>().unwrap(), 7);
         let error = member(1, RunStatus::Failed, None).output::<u32>().unwrap_err();
-        assert_eq!(
-            (error.code.as_str(), error.message.as_str()),
-            ("boom", "member 1: it broke")
-        );
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("boom", "member 1: it broke"));
         assert!(error.retryable);
     }
 

@@ -44,6 +44,7 @@ pub fn value(text: &str) -> Value {
 }
 
 /// `#[serde(with)]` for a field that holds JSON text.
+#[cfg(feature = "agent")]
 pub(crate) mod required {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use serde_json::Value;
@@ -79,11 +80,7 @@ mod tests {
     fn a_document_over_the_limit_is_refused_with_its_size() {
         let error = text("the report", &"x".repeat(MAX_BYTES)).unwrap_err();
         assert_eq!(error.code, "payload_too_large");
-        assert!(
-            error.message.contains("the report is 1048578 bytes"),
-            "{}",
-            error.message
-        );
+        assert!(error.message.contains("the report is 1048578 bytes"), "{}", error.message);
     }
 
     #[test]
@@ -100,10 +97,6 @@ mod tests {
     #[test]
     fn a_parse_error_names_what_was_read() {
         let error = parse::<u32>("the input", "\"x\"").unwrap_err();
-        assert!(
-            error.message.starts_with("cannot read the input: "),
-            "{}",
-            error.message
-        );
+        assert!(error.message.starts_with("cannot read the input: "), "{}", error.message);
     }
 }

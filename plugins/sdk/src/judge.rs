@@ -30,20 +30,12 @@ impl Case {
 impl Verdict {
     /// It is good enough.
     pub fn pass(score: Option<f64>, rationale: impl Into<String>) -> Self {
-        Self {
-            outcome: Outcome::Pass,
-            score,
-            rationale: rationale.into(),
-        }
+        Self { outcome: Outcome::Pass, score, rationale: rationale.into() }
     }
 
     /// It is not.
     pub fn fail(score: Option<f64>, rationale: impl Into<String>) -> Self {
-        Self {
-            outcome: Outcome::Fail,
-            score,
-            rationale: rationale.into(),
-        }
+        Self { outcome: Outcome::Fail, score, rationale: rationale.into() }
     }
 }
 
@@ -85,4 +77,30 @@ pub fn answer(request: JudgeRequest, judge: fn(Case) -> Result<Verdict, Error>) 
         message: error.message,
         retryable: error.retryable,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(subject: &str, criteria: &str) -> Result<Verdict, JudgeError> {
+        let request = JudgeRequest { subject: subject.into(), criteria: criteria.into(), seed: 7 };
+        answer(request, |case| {
+            let least: u64 = case.criteria()?;
+            let score = case.subject["score"].as_u64().unwrap_or_default();
+            Ok(if score >= least { Verdict::pass(None, "enough") } else { Verdict::fail(Some(0.0), "too little") })
+        })
+    }
+
+    #[test]
+    fn the_function_sees_values_and_the_contract_a_verdict() {
+        assert_eq!(judged("{\"score\": 3}", "3").unwrap().outcome, Outcome::Pass);
+        assert_eq!(judged("{\"score\": 2}", "3").unwrap().outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn criteria_of_another_shape_are_an_error_and_not_a_verdict() {
+        assert_eq!(judged("{}", "\"many\"").unwrap_err().code, "invalid_criteria");
+        assert_eq!(judged("{", "3").unwrap_err().code, "invalid_json");
+    }
 }

@@ -23,11 +23,7 @@ pub fn report_with(message: &str, fraction: Option<f64>, data: &impl Serialize) 
 
 /// Nothing of nothing is all of it.
 fn fraction(done: usize, all: usize) -> f64 {
-    if all == 0 {
-        1.0
-    } else {
-        (done as f64 / all as f64).min(1.0)
-    }
+    if all == 0 { 1.0 } else { (done as f64 / all as f64).min(1.0) }
 }
 
 #[cfg(test)]

@@ -78,3 +78,33 @@ pub fn answer(request: ReplanRequest, replan: fn(Setback) -> Result<Plan, Error>
             retryable: error.retryable,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replanned(config: &str) -> Result<Plan, ReplannerError> {
+        let request = ReplanRequest {
+            failed: Vec::new(),
+            completed_count: 1,
+            replans_used: 0,
+            max_replans: 2,
+            config: config.into(),
+            seed: 7,
+        };
+        answer(request, |setback| {
+            let reason: String = setback.config()?;
+            Ok(Plan { actions: vec![PlanAction::Abort(reason)], rationale: String::new() })
+        })
+    }
+
+    #[test]
+    fn the_function_sees_values_and_the_contract_a_plan() {
+        assert!(matches!(&replanned("\"why\"").unwrap().actions[..], [PlanAction::Abort(why)] if why == "why"));
+    }
+
+    #[test]
+    fn settings_of_another_shape_are_an_error() {
+        assert_eq!(replanned("3").unwrap_err().code, "invalid_config");
+    }
+}

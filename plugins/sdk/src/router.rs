@@ -75,3 +75,29 @@ pub fn answer(
         retryable: error.retryable,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routed(config: &str) -> Result<RouteChoice, RouterError> {
+        let routes = vec!["a".to_owned(), "b".to_owned()];
+        let request = RouteRequest { subject: "null".into(), routes, config: config.into(), seed: 7 };
+        answer(request, |crossing| {
+            let place: usize = crossing.config()?;
+            let route = crossing.routes.get(place).map_or(DEFAULT_ROUTE, String::as_str).to_owned();
+            Ok(RouteChoice { route, rationale: String::new() })
+        })
+    }
+
+    #[test]
+    fn the_function_sees_values_and_the_contract_a_choice() {
+        assert_eq!(routed("1").unwrap().route, "b");
+        assert_eq!(routed("9").unwrap().route, DEFAULT_ROUTE);
+    }
+
+    #[test]
+    fn settings_of_another_shape_are_an_error() {
+        assert_eq!(routed("{}").unwrap_err().code, "invalid_config");
+    }
+}

@@ -146,10 +146,7 @@ impl Spawn {
     }
 
     fn grant(&mut self) -> &mut Grant {
-        self.request.scopes.get_or_insert_with(|| Grant {
-            can_use: Vec::new(),
-            can_delegate: Vec::new(),
-        })
+        self.request.scopes.get_or_insert_with(|| Grant { can_use: Vec::new(), can_delegate: Vec::new() })
     }
 }
 
@@ -162,38 +159,20 @@ impl From<SpawnRequest> for Spawn {
 impl RetryPolicy {
     /// Up to `max_attempts` tries, `wait_ms` apart.
     pub fn fixed(max_attempts: u32, wait_ms: u64) -> Self {
-        Self {
-            max_attempts,
-            backoff: Backoff::Fixed,
-            initial_ms: wait_ms,
-            max_ms: wait_ms,
-            jitter: 0.0,
-        }
+        Self { max_attempts, backoff: Backoff::Fixed, initial_ms: wait_ms, max_ms: wait_ms, jitter: 0.0 }
     }
 
     /// Up to `max_attempts` tries, the waits between them doubling from
     /// `initial_ms` to `max_ms`, with some jitter.
     pub fn exponential(max_attempts: u32, initial_ms: u64, max_ms: u64) -> Self {
-        Self {
-            max_attempts,
-            backoff: Backoff::Exponential,
-            initial_ms,
-            max_ms,
-            jitter: 0.2,
-        }
+        Self { max_attempts, backoff: Backoff::Exponential, initial_ms, max_ms, jitter: 0.2 }
     }
 }
 
 impl Budget {
     /// A budget that limits nothing; set the amounts that matter.
     pub fn unlimited() -> Self {
-        Self {
-            tokens: None,
-            cost_microusd: None,
-            wall_ms: None,
-            cpu_ms: None,
-            host_calls: None,
-        }
+        Self { tokens: None, cost_microusd: None, wall_ms: None, cpu_ms: None, host_calls: None }
     }
 }
 

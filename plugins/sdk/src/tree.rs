@@ -17,13 +17,7 @@ pub struct Cancel {
 impl Cancel {
     /// Cancel this run and everything it caused.
     pub fn subtree(run_id: impl Into<String>) -> Self {
-        Self {
-            request: CancelRequest {
-                run_id: run_id.into(),
-                include_root: None,
-                reason: None,
-            },
-        }
+        Self { request: CancelRequest { run_id: run_id.into(), include_root: None, reason: None } }
     }
 
     /// Cancel what this run caused and spare the run itself.
@@ -55,13 +49,7 @@ pub struct Evaluate {
 impl Evaluate {
     /// How this run's own children stand.
     pub fn own_children() -> Self {
-        Self {
-            request: EvaluateRequest {
-                run_id: None,
-                replanner: None,
-                config: None,
-            },
-        }
+        Self { request: EvaluateRequest { run_id: None, replanner: None, config: None } }
     }
 
     /// How the children of another run of the subtree stand.
@@ -99,14 +87,7 @@ pub struct Query {
 impl Query {
     /// The whole tree, as far as it fits.
     pub fn tree() -> Self {
-        Self {
-            request: QueryRequest {
-                run_id: None,
-                max_depth: None,
-                max_nodes: None,
-                skip_children: None,
-            },
-        }
+        Self { request: QueryRequest { run_id: None, max_depth: None, max_nodes: None, skip_children: None } }
     }
 
     /// From this run down.

@@ -56,10 +56,7 @@ fn route(crossing: Crossing) -> Result<RouteChoice, Error> {
     settings.check(&crossing.routes)?;
     let field = crossing.subject.pointer(&settings.pointer);
     let (route, rationale) = choose(&settings, &crossing.routes, field);
-    Ok(RouteChoice {
-        route: route.to_owned(),
-        rationale,
-    })
+    Ok(RouteChoice { route: route.to_owned(), rationale })
 }
 
 fn choose<'a>(settings: &'a Settings, routes: &'a [String], field: Option<&Value>) -> (&'a str, String) {
@@ -68,20 +65,14 @@ fn choose<'a>(settings: &'a Settings, routes: &'a [String], field: Option<&Value
         return (DEFAULT_ROUTE, format!("the subject has no `{pointer}`"));
     };
     let Some(value) = name(field) else {
-        return (
-            DEFAULT_ROUTE,
-            format!("`{pointer}` is {}, which names no route", kind(field)),
-        );
+        return (DEFAULT_ROUTE, format!("`{pointer}` is {}, which names no route", kind(field)));
     };
     if let Some(to) = settings.map.get(&value) {
         return (to, format!("`{pointer}` is `{value}`, which `map` sends to `{to}`"));
     }
     match routes.iter().find(|route| **route == value) {
         Some(route) => (route, format!("`{pointer}` is `{value}`")),
-        None => (
-            DEFAULT_ROUTE,
-            format!("`{pointer}` is `{value}`, and the routes are {}", listed(routes)),
-        ),
+        None => (DEFAULT_ROUTE, format!("`{pointer}` is `{value}`, and the routes are {}", listed(routes))),
     }
 }
 
@@ -107,11 +98,7 @@ fn exists(routes: &[String], route: &str) -> bool {
 }
 
 fn listed(routes: &[String]) -> String {
-    routes
-        .iter()
-        .map(|route| format!("`{route}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    routes.iter().map(|route| format!("`{route}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn invalid(message: String) -> Error {
@@ -125,40 +112,22 @@ mod tests {
 
     fn ask(subject: Value, config: Value) -> Result<String, Error> {
         let routes = ["completed", "failed", "true", "retry"].map(str::to_owned).to_vec();
-        route(Crossing {
-            subject,
-            routes,
-            config,
-            seed: 0,
-        })
-        .map(|choice| choice.route)
+        route(Crossing { subject, routes, config, seed: 0 }).map(|choice| choice.route)
     }
 
     #[test]
     fn a_value_goes_the_way_that_has_its_name() {
         assert_eq!(ask(json!({"status": "failed"}), json!({})).unwrap(), "failed");
-        assert_eq!(
-            ask(json!({"a": [{"b": true}]}), json!({"pointer": "/a/0/b"})).unwrap(),
-            "true"
-        );
+        assert_eq!(ask(json!({"a": [{"b": true}]}), json!({"pointer": "/a/0/b"})).unwrap(), "true");
         assert_eq!(ask(json!("retry"), json!({"pointer": ""})).unwrap(), "retry");
     }
 
     #[test]
     fn what_names_no_route_goes_the_default_way() {
-        for subject in [
-            json!({"status": "paused"}),
-            json!({"status": "Failed"}),
-            json!({"status": " failed"}),
-        ] {
+        for subject in [json!({"status": "paused"}), json!({"status": "Failed"}), json!({"status": " failed"})] {
             assert_eq!(ask(subject, json!({})).unwrap(), "default");
         }
-        for subject in [
-            json!({}),
-            json!(7),
-            json!({"status": null}),
-            json!({"status": ["failed"]}),
-        ] {
+        for subject in [json!({}), json!(7), json!({"status": null}), json!({"status": ["failed"]})] {
             assert_eq!(ask(subject, json!({})).unwrap(), "default");
         }
     }
@@ -176,17 +145,8 @@ mod tests {
     fn wrong_settings_are_refused_whatever_the_subject_is() {
         let error = ask(json!({}), json!({"map": {"x": "nowhere"}})).unwrap_err();
         assert_eq!(error.code, "invalid_config");
-        assert!(
-            error.message.contains("`x` to `nowhere`") && error.message.contains("`completed`"),
-            "{error}"
-        );
-        assert_eq!(
-            ask(json!({}), json!({"pointer": "status"})).unwrap_err().code,
-            "invalid_config"
-        );
-        assert_eq!(
-            ask(json!({}), json!({"pionter": "/status"})).unwrap_err().code,
-            "invalid_config"
-        );
+        assert!(error.message.contains("`x` to `nowhere`") && error.message.contains("`completed`"), "{error}");
+        assert_eq!(ask(json!({}), json!({"pointer": "status"})).unwrap_err().code, "invalid_config");
+        assert_eq!(ask(json!({}), json!({"pionter": "/status"})).unwrap_err().code, "invalid_config");
     }
 }

@@ -44,15 +44,7 @@ impl Criteria {
         let mut thresholds = Vec::new();
         if self.min.is_some() || self.max.is_some() {
             let metric = self.metric.unwrap_or_else(|| DEFAULT_METRIC.to_owned());
-            add(
-                &mut thresholds,
-                Check {
-                    metric,
-                    min: self.min,
-                    max: self.max,
-                    equals: None,
-                },
-            )?;
+            add(&mut thresholds, Check { metric, min: self.min, max: self.max, equals: None })?;
         }
         if let Some(bounds) = self.max_findings {
             let counts = self.counts.unwrap_or_else(|| DEFAULT_COUNTS.to_owned());
@@ -71,29 +63,18 @@ impl Criteria {
 }
 
 fn add(thresholds: &mut Vec<Threshold>, check: Check) -> Result<(), Error> {
-    let Check {
-        metric,
-        min,
-        max,
-        equals,
-    } = check;
+    let Check { metric, min, max, equals } = check;
     check_pointer(&metric)?;
     if let (Some(min), Some(max)) = (min, max) {
         if min > max {
             return Err(invalid(format!("for `{metric}`, `min` ({min}) is above `max` ({max})")));
         }
     }
-    let bounds = [
-        min.map(Bound::AtLeast),
-        max.map(Bound::AtMost),
-        equals.map(Bound::Equal),
-    ];
+    let bounds = [min.map(Bound::AtLeast), max.map(Bound::AtMost), equals.map(Bound::Equal)];
     let before = thresholds.len();
     thresholds.extend(bounds.into_iter().flatten().map(|bound| Threshold::of(&metric, bound)));
     if thresholds.len() == before {
-        return Err(invalid(format!(
-            "the check of `{metric}` has neither `min`, `max` nor `equals`"
-        )));
+        return Err(invalid(format!("the check of `{metric}` has neither `min`, `max` nor `equals`")));
     }
     Ok(())
 }
@@ -102,9 +83,7 @@ fn check_pointer(pointer: &str) -> Result<(), Error> {
     if pointer.is_empty() || pointer.starts_with('/') {
         return Ok(());
     }
-    Err(invalid(format!(
-        "`{pointer}` is no JSON pointer: it does not begin with `/`, as in `/score`"
-    )))
+    Err(invalid(format!("`{pointer}` is no JSON pointer: it does not begin with `/`, as in `/score`")))
 }
 
 fn invalid(message: String) -> Error {

@@ -37,10 +37,7 @@ fn judge(case: Case) -> Result<Verdict, Error> {
     }
     if missed.is_empty() {
         let told: Vec<String> = thresholds.iter().take(MAX_TOLD).map(ToString::to_string).collect();
-        return Ok(Verdict::pass(
-            Some(1.0),
-            format!("within every threshold: {}", told.join("; ")),
-        ));
+        return Ok(Verdict::pass(Some(1.0), format!("within every threshold: {}", told.join("; "))));
     }
     let score = (all - missed.len()) as f64 / all as f64;
     let told = missed.iter().take(MAX_TOLD).cloned().collect::<Vec<_>>().join("; ");
@@ -48,10 +45,7 @@ fn judge(case: Case) -> Result<Verdict, Error> {
         0 => String::new(),
         rest => format!("; and {rest} more"),
     };
-    Ok(Verdict::fail(
-        Some(score),
-        format!("{} of {all} thresholds missed: {told}{rest}", missed.len()),
-    ))
+    Ok(Verdict::fail(Some(score), format!("{} of {all} thresholds missed: {told}{rest}", missed.len())))
 }
 
 #[cfg(test)]
@@ -67,16 +61,8 @@ mod tests {
             "counts": {"by_severity": {"critical": 1, "error": 5, "odd": "many"}},
             "notes": ["a", "b", "c"],
         });
-        let verdict = judge(Case {
-            subject,
-            criteria,
-            seed: 0,
-        })?;
-        Ok((
-            verdict.outcome == Outcome::Pass,
-            verdict.score.unwrap(),
-            verdict.rationale,
-        ))
+        let verdict = judge(Case { subject, criteria, seed: 0 })?;
+        Ok((verdict.outcome == Outcome::Pass, verdict.score.unwrap(), verdict.rationale))
     }
 
     fn passes(criteria: Value) -> bool {
@@ -91,15 +77,10 @@ mod tests {
 
     #[test]
     fn counts_are_bounded_by_severity_and_a_missing_count_is_none() {
-        assert!(passes(
-            json!({"max_findings": {"critical": 1, "error": 5, "warning": 0}})
-        ));
+        assert!(passes(json!({"max_findings": {"critical": 1, "error": 5, "warning": 0}})));
         let (pass, score, why) = ask(json!({"max_findings": {"critical": 0, "error": 5}})).unwrap();
         assert!(!pass && score == 0.5);
-        assert_eq!(
-            why,
-            "1 of 2 thresholds missed: `/counts/by_severity/critical` is 1, above 0"
-        );
+        assert_eq!(why, "1 of 2 thresholds missed: `/counts/by_severity/critical` is 1, above 0");
     }
 
     #[test]
@@ -115,10 +96,7 @@ mod tests {
     fn a_pass_says_what_held() {
         let (_, score, why) = ask(json!({"min": 0.5, "max_findings": {"error": 5}})).unwrap();
         assert_eq!(score, 1.0);
-        assert_eq!(
-            why,
-            "within every threshold: `/score` at least 0.5; `/counts/by_severity/error` at most 5"
-        );
+        assert_eq!(why, "within every threshold: `/score` at least 0.5; `/counts/by_severity/error` at most 5");
     }
 
     #[test]
@@ -129,12 +107,7 @@ mod tests {
 
     #[test]
     fn nothing_to_judge_by_is_not_a_pass() {
-        for criteria in [
-            json!({}),
-            json!({"max_findings": {}}),
-            json!({"metric": "/score"}),
-            json!({"checks": []}),
-        ] {
+        for criteria in [json!({}), json!({"max_findings": {}}), json!({"metric": "/score"}), json!({"checks": []})] {
             let error = ask(criteria).unwrap_err();
             assert_eq!(error.code, "invalid_criteria");
             assert!(error.message.contains("max_findings"), "{error}");
@@ -147,10 +120,7 @@ mod tests {
             (json!({"minimum": 1}), "unknown field"),
             (json!({"min": 2, "max": 1}), "above `max`"),
             (json!({"metric": "score", "min": 1}), "does not begin with `/`"),
-            (
-                json!({"checks": [{"metric": "/score"}]}),
-                "neither `min`, `max` nor `equals`",
-            ),
+            (json!({"checks": [{"metric": "/score"}]}), "neither `min`, `max` nor `equals`"),
             (json!({"max_findings": {"critical": -1}}), "invalid value"),
             (json!([]), "cannot read the criteria"),
         ] {

@@ -23,22 +23,14 @@ pub enum Bound {
 
 impl Threshold {
     pub fn of(pointer: &str, bound: Bound) -> Self {
-        Self {
-            pointer: pointer.to_owned(),
-            bound,
-            counts: None,
-        }
+        Self { pointer: pointer.to_owned(), bound, counts: None }
     }
 
     /// At most so many of what is counted as `name` below `counts`.
     pub fn count(counts: &str, name: String, most: u64) -> Self {
         let name = name.replace('~', "~0").replace('/', "~1");
         let pointer = format!("{counts}/{name}");
-        Self {
-            pointer,
-            bound: Bound::AtMost(most as f64),
-            counts: Some(counts.to_owned()),
-        }
+        Self { pointer, bound: Bound::AtMost(most as f64), counts: Some(counts.to_owned()) }
     }
 
     /// Whether it holds, and why not. The outer error is for a subject that does
@@ -51,19 +43,11 @@ impl Threshold {
             Bound::Equal(wanted) => Err(format!("`{pointer}` is {}, not {}", short(value), short(wanted))),
             Bound::AtLeast(least) => {
                 let number = self.number(value)?;
-                if number >= *least {
-                    Ok(())
-                } else {
-                    Err(format!("`{pointer}` is {number}, below {least}"))
-                }
+                if number >= *least { Ok(()) } else { Err(format!("`{pointer}` is {number}, below {least}")) }
             }
             Bound::AtMost(most) => {
                 let number = self.number(value)?;
-                if number <= *most {
-                    Ok(())
-                } else {
-                    Err(format!("`{pointer}` is {number}, above {most}"))
-                }
+                if number <= *most { Ok(()) } else { Err(format!("`{pointer}` is {number}, above {most}")) }
             }
         })
     }
@@ -119,25 +103,14 @@ fn missing(subject: &Value, pointer: &str) -> Error {
     let there = match subject.pointer(place) {
         Some(Value::Object(fields)) => {
             let names: Vec<String> = fields.keys().take(10).map(|name| format!("`{name}`")).collect();
-            if names.is_empty() {
-                "nothing".to_owned()
-            } else {
-                names.join(", ")
-            }
+            if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
         }
         Some(Value::Array(items)) => format!("a list of {}", items.len()),
         Some(other) => short(other),
         None => "nothing".to_owned(),
     };
-    let place = if place.is_empty() {
-        "the subject".to_owned()
-    } else {
-        format!("`{place}`")
-    };
-    Error::new(
-        "metric_missing",
-        format!("the subject has no `{pointer}`: {place} has {there}"),
-    )
+    let place = if place.is_empty() { "the subject".to_owned() } else { format!("`{place}`") };
+    Error::new("metric_missing", format!("the subject has no `{pointer}`: {place} has {there}"))
 }
 
 /// A value as it fits into a sentence.

@@ -73,10 +73,7 @@ pub fn build(request: &BuildRequest) -> anyhow::Result<Built> {
     let built = compile(&dir, request.out.as_deref(), &toolchain)?;
     if request.check {
         let there = fs::read(&built.path).with_context(|| {
-            format!(
-                "reading the component `{}` to compare it; build it once without --check",
-                built.path.display()
-            )
+            format!("reading the component `{}` to compare it; build it once without --check", built.path.display())
         })?;
         ensure!(
             there == built.bytes,
@@ -84,11 +81,7 @@ pub fn build(request: &BuildRequest) -> anyhow::Result<Built> {
             built.path.display(),
             digest(&there),
             built.digest,
-            if same_contract(&there, &built.bytes)? {
-                ""
-            } else {
-                ", and mind that its imports or exports change"
-            },
+            if same_contract(&there, &built.bytes)? { "" } else { ", and mind that its imports or exports change" },
         );
     } else {
         write(&built.path, &built.bytes)?;
@@ -98,9 +91,7 @@ pub fn build(request: &BuildRequest) -> anyhow::Result<Built> {
 
 /// A package's folder by its real name, which is how cargo speaks of it.
 pub fn package_folder(dir: &Path) -> anyhow::Result<PathBuf> {
-    let dir = dir
-        .canonicalize()
-        .with_context(|| format!("opening the plugin's folder `{}`", dir.display()))?;
+    let dir = dir.canonicalize().with_context(|| format!("opening the plugin's folder `{}`", dir.display()))?;
     ensure!(
         dir.join("Cargo.toml").is_file(),
         "`{}` has no Cargo.toml: name the folder of a Rust package with `crate-type = [\"cdylib\"]`",
@@ -117,15 +108,7 @@ pub fn compile(dir: &Path, out: Option<&Path>, toolchain: &Toolchain) -> anyhow:
     let library = package.library()?;
 
     let mut cargo = toolchain.cargo(dir);
-    cargo.args([
-        "build",
-        "--release",
-        "--lib",
-        "--target",
-        TARGET,
-        "--package",
-        &package.name,
-    ]);
+    cargo.args(["build", "--release", "--lib", "--target", TARGET, "--package", &package.name]);
     cargo.args(toolchain.std_arguments());
     cargo.args(lock_arguments(&metadata.workspace_root));
     let target = metadata.target_directory.join("pleach");
@@ -133,14 +116,9 @@ pub fn compile(dir: &Path, out: Option<&Path>, toolchain: &Toolchain) -> anyhow:
     // A folder of its own: other builds in the usual one would be undone by
     // these settings, and these by theirs.
     cargo.env("CARGO_TARGET_DIR", &target);
-    cargo.env(
-        "CARGO_ENCODED_RUSTFLAGS",
-        rustflags(&metadata, &package.memory()?, toolchain)?,
-    );
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&metadata, &package.memory()?, toolchain)?);
     cargo.envs(PROFILE);
-    run(&mut cargo, || {
-        format!("compiling the plugin `{}` for {TARGET}", package.name)
-    })?;
+    run(&mut cargo, || format!("compiling the plugin `{}` for {TARGET}", package.name))?;
 
     let file = format!("{}.wasm", library.name.replace('-', "_"));
     let module_path = target.join(TARGET).join("release").join(file);
@@ -196,13 +174,7 @@ fn rustflags(metadata: &Metadata, memory: &Memory, toolchain: &Toolchain) -> any
 
 /// Run a command to its end; what it says goes to whoever called us.
 fn run(command: &mut Command, doing: impl Fn() -> String) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("{}: starting {:?}", doing(), command.get_program()))?;
-    ensure!(
-        status.success(),
-        "{}: cargo ended with {status}; what it said is above",
-        doing()
-    );
+    let status = command.status().with_context(|| format!("{}: starting {:?}", doing(), command.get_program()))?;
+    ensure!(status.success(), "{}: cargo ended with {status}; what it said is above", doing());
     Ok(())
 }

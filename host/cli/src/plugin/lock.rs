@@ -91,16 +91,10 @@ pub fn verify(repo_root: &Path) -> anyhow::Result<Vec<Mismatch>> {
             Some(locked) if locked.path == *path => compare(repo_root, name, locked)?,
             Some(_) | None => Some(MismatchKind::NotRecorded),
         };
-        mismatches.extend(kind.map(|kind| Mismatch {
-            plugin: name.clone(),
-            kind,
-        }));
+        mismatches.extend(kind.map(|kind| Mismatch { plugin: name.clone(), kind }));
     }
     let gone = lock.plugins.keys().filter(|name| !packages.contains_key(*name));
-    mismatches.extend(gone.map(|name| Mismatch {
-        plugin: name.clone(),
-        kind: MismatchKind::NoSources,
-    }));
+    mismatches.extend(gone.map(|name| Mismatch { plugin: name.clone(), kind: MismatchKind::NoSources }));
     Ok(mismatches)
 }
 
@@ -184,10 +178,7 @@ fn agree(built: &Built, locked: &Locked) -> anyhow::Result<()> {
     }
     let there = fs::read(&built.path).with_context(|| format!("reading `{}`", built.path.display()))?;
     if !build::same_contract(&there, &built.bytes)? {
-        bail!(
-            "the plugin `{}` imports or exports something else than its committed component: {REBUILD}",
-            built.name
-        );
+        bail!("the plugin `{}` imports or exports something else than its committed component: {REBUILD}", built.name);
     }
     tracing::warn!(
         plugin = built.name,
@@ -206,10 +197,7 @@ impl Lock {
     const VERSION: u32 = 1;
 
     fn empty() -> Self {
-        Self {
-            version: Self::VERSION,
-            plugins: BTreeMap::new(),
-        }
+        Self { version: Self::VERSION, plugins: BTreeMap::new() }
     }
 
     fn read(repo_root: &Path) -> anyhow::Result<Self> {
@@ -302,10 +290,7 @@ mod tests {
             "plugins/one/src/lib.rs",
             "plugins/one/src/deep/er.rs",
         ] {
-            check(
-                |root| put(root, path, "changed"),
-                &[("one", MismatchKind::SourcesChanged)],
-            );
+            check(|root| put(root, path, "changed"), &[("one", MismatchKind::SourcesChanged)]);
         }
     }
 
@@ -313,18 +298,12 @@ mod tests {
     fn line_ends_and_what_builds_leave_behind_are_not_sources() {
         check(|root| put(root, "plugins/one/target/x.rs", "built"), &[]);
         check(|root| put(root, "plugins/one/other.wasm", "built"), &[]);
-        check(
-            |root| put(root, "plugins/one/Cargo.toml", &MANIFEST.replace('\n', "\r\n")),
-            &[],
-        );
+        check(|root| put(root, "plugins/one/Cargo.toml", &MANIFEST.replace('\n', "\r\n")), &[]);
     }
 
     #[test]
     fn another_component_and_none_are_told_apart() {
-        check(
-            |root| put(root, "plugins/one/one.wasm", "other"),
-            &[("one", MismatchKind::ComponentChanged)],
-        );
+        check(|root| put(root, "plugins/one/one.wasm", "other"), &[("one", MismatchKind::ComponentChanged)]);
         check(
             |root| fs::remove_file(root.join("plugins/one/one.wasm")).unwrap(),
             &[("one", MismatchKind::NoComponent)],
@@ -333,14 +312,8 @@ mod tests {
 
     #[test]
     fn a_plugin_that_came_or_went_is_noticed() {
-        check(
-            |root| put(root, "tests/guests/two/Cargo.toml", MANIFEST),
-            &[("two", MismatchKind::NotRecorded)],
-        );
-        check(
-            |root| fs::remove_dir_all(root.join("plugins/one")).unwrap(),
-            &[("one", MismatchKind::NoSources)],
-        );
+        check(|root| put(root, "tests/guests/two/Cargo.toml", MANIFEST), &[("two", MismatchKind::NotRecorded)]);
+        check(|root| fs::remove_dir_all(root.join("plugins/one")).unwrap(), &[("one", MismatchKind::NoSources)]);
     }
 
     #[test]
@@ -348,9 +321,6 @@ mod tests {
         let root = repository();
         put(root.path(), LOCK, "{\"version\": 2, \"plugins\": {}}");
         let error = verify(root.path()).unwrap_err().to_string();
-        assert!(
-            error.ends_with("it has version 2, and this program reads version 1"),
-            "{error}"
-        );
+        assert!(error.ends_with("it has version 2, and this program reads version 1"), "{error}");
     }
 }

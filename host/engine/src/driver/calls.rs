@@ -34,13 +34,11 @@ impl Driver {
                 let answer = self.tree.spawn_group(now, run, Surface::Guest, group, call_index);
                 self.answers.push(Answer::Grouped(reply, answer.map_err(CallError::Denied)));
             }
-            Call::Join { group, reply } => {
-                match self.tree.join(now, Caller::Run(run), Surface::Guest, group) {
-                    Ok(JoinAnswer::Decided(result)) => self.answers.push(Answer::Joined(reply, Ok(*result))),
-                    Ok(JoinAnswer::Waiting) => self.waiting.join(run, group, Joiner::Join(reply)),
-                    Err(denial) => self.answers.push(Answer::Joined(reply, Err(CallError::Denied(denial)))),
-                }
-            }
+            Call::Join { group, reply } => match self.tree.join(now, Caller::Run(run), Surface::Guest, group) {
+                Ok(JoinAnswer::Decided(result)) => self.answers.push(Answer::Joined(reply, Ok(*result))),
+                Ok(JoinAnswer::Waiting) => self.waiting.join(run, group, Joiner::Join(reply)),
+                Err(denial) => self.answers.push(Answer::Joined(reply, Err(CallError::Denied(denial)))),
+            },
             Call::AgentCall { request, call_index, reply } => self.agent_call(run, request, call_index, reply),
             Call::Cancel { request, reply } => {
                 let answer = self.tree.cancel_subtree(now, Caller::Run(run), Surface::Guest, &request);

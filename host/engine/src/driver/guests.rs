@@ -82,9 +82,11 @@ impl Driver {
         self.loading.remove(&digest);
         let Err(error) = result else { return };
         let now = self.shared.clock.now();
-        let stranded: Vec<RunId> = self.tree.ready().filter(|run| {
-            self.tree.run(*run).is_some_and(|run| run.spec.plugin.digest == digest)
-        }).collect();
+        let stranded: Vec<RunId> = self
+            .tree
+            .ready()
+            .filter(|run| self.tree.run(*run).is_some_and(|run| run.spec.plugin.digest == digest))
+            .collect();
         for run in stranded {
             if self.tree.start(now, run) {
                 let mut cause = RunError::new("plugin_unavailable", error.to_string());
@@ -142,10 +144,8 @@ impl Driver {
 
     pub(super) fn guest_finished(&mut self, finish: Finish) {
         let run = finish.run_id;
-        if let Some(guest) = self.guests.remove(&run) {
-            if let Some(meter) = &guest.meter {
-                self.pools.settle(meter);
-            }
+        if let Some(meter) = self.guests.remove(&run).and_then(|guest| guest.meter) {
+            self.pools.settle(&meter);
         }
         self.waiting.forget(run);
         if self.broken.is_none() {

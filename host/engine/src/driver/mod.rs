@@ -174,10 +174,9 @@ impl Driver {
             Ask::Cancel { cancel, reply } => {
                 let answer = match &self.broken {
                     Some(cause) => Err(self.stopped_by(cause)),
-                    None => self
-                        .tree
-                        .cancel_subtree(now, Caller::Operator, Surface::Api, &cancel)
-                        .map_err(Error::Denied),
+                    None => {
+                        self.tree.cancel_subtree(now, Caller::Operator, Surface::Api, &cancel).map_err(Error::Denied)
+                    }
                 };
                 self.held.push_back((self.tree.seq(), Answer::Cancelled(reply, Box::new(answer))));
             }
@@ -215,7 +214,7 @@ impl Driver {
         if let Some(cause) = self.broken.take() {
             for (run_id, waiting) in std::mem::take(&mut self.ends) {
                 for reply in waiting {
-                    let _ = reply.send(Err(Error::TreeStopped { run_id, cause: cause.clone() }));
+                    let _ = reply.send(Err(Error::TreeStopped { run_id, cause: Box::new(cause.clone()) }));
                 }
             }
         }
@@ -223,7 +222,7 @@ impl Driver {
     }
 
     fn stopped_by(&self, cause: &pleach_store::Error) -> Error {
-        Error::TreeStopped { run_id: self.tree.id().run(), cause: cause.clone() }
+        Error::TreeStopped { run_id: self.tree.id().run(), cause: Box::new(cause.clone()) }
     }
 }
 

@@ -45,11 +45,7 @@ pub(crate) fn check_key(action: &'static str, key: &str) -> Result<(), Denial> {
         _ => return Ok(()),
     };
     let key: String = key.chars().take(32).collect();
-    Err(Denial::new(
-        Code::InvalidRequest,
-        action,
-        format!("the key `{key}` {why}"),
-    ))
+    Err(Denial::new(Code::InvalidRequest, action, format!("the key `{key}` {why}")))
 }
 
 /// Whether a request makes sense by itself.
@@ -98,8 +94,7 @@ impl Tree {
         spawn: &Spawn,
         batch: &Batch,
     ) -> Result<RunSpecDraft, Denial> {
-        self.admit_checked(action, now, caller, spawn, batch)
-            .map_err(|denial| denial.of_target(&spawn.request.target))
+        self.admit_checked(action, now, caller, spawn, batch).map_err(|denial| denial.of_target(&spawn.request.target))
     }
 
     fn admit_checked(
@@ -127,10 +122,7 @@ impl Tree {
             return Err(Denial::new(Code::AllowlistEmpty, action, message));
         }
         if !allowed.iter().any(|pattern| target_matches(pattern, &plugin.name)) {
-            let message = format!(
-                "policy does not list {} among the targets of {orchestrator}",
-                plugin.name
-            );
+            let message = format!("policy does not list {} among the targets of {orchestrator}", plugin.name);
             return Err(Denial::new(Code::TargetNotAllowlisted, action, message));
         }
         Ok(())
@@ -187,12 +179,7 @@ impl Tree {
             Err(Denial::new(code, action, message).counted(u64::from(limit), requested, current))
         };
         if run.depth + 1 > limits.max_depth {
-            return deny(
-                Code::MaxDepth,
-                limits.max_depth,
-                u64::from(run.depth) + 1,
-                u64::from(run.depth),
-            );
+            return deny(Code::MaxDepth, limits.max_depth, u64::from(run.depth) + 1, u64::from(run.depth));
         }
         let children = run.children.len() as u64 + u64::from(batch.runs);
         if children + 1 > u64::from(limits.max_fanout) {
@@ -203,12 +190,7 @@ impl Tree {
             return deny(Code::MaxChildrenTotal, limits.max_children_total, 1, total);
         }
         let queued = self.tenant_queued + u64::from(batch.runs);
-        if let Some(limit) = self
-            .policy
-            .quotas
-            .max_queued
-            .filter(|limit| queued >= u64::from(*limit))
-        {
+        if let Some(limit) = self.policy.quotas.max_queued.filter(|limit| queued >= u64::from(*limit)) {
             return deny(Code::QuotaExceeded, limit, 1, queued);
         }
         Ok(())

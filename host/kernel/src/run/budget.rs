@@ -61,11 +61,9 @@ impl Account {
     }
 
     fn is_crossed(&self) -> bool {
-        Dimension::ALL.into_iter().any(|dimension| {
-            self.granted
-                .limit(dimension)
-                .is_some_and(|limit| self.used(dimension) > limit)
-        })
+        Dimension::ALL
+            .into_iter()
+            .any(|dimension| self.granted.limit(dimension).is_some_and(|limit| self.used(dimension) > limit))
     }
 
     /// Whether nobody draws on it any more, and what is left goes back.
@@ -100,10 +98,7 @@ impl Tree {
                 continue;
             };
             let account = &self.accounts[holder];
-            let left = account
-                .left_at(dimension, now)
-                .unwrap_or(u64::MAX)
-                .saturating_sub(pending.get(dimension));
+            let left = account.left_at(dimension, now).unwrap_or(u64::MAX).saturating_sub(pending.get(dimension));
             // Every run takes time and makes calls, so those amounts cannot be
             // all gone; tokens and money it may do without.
             let needed = match (wanted.limit(dimension), dimension) {
@@ -113,10 +108,8 @@ impl Tree {
             };
             if needed > left {
                 let limit = account.granted.limit(dimension).unwrap_or(0);
-                let message = format!(
-                    "{needed} {} wanted and {left} left of {limit} (in the unit of the log)",
-                    dimension.name()
-                );
+                let message =
+                    format!("{needed} {} wanted and {left} left of {limit} (in the unit of the log)", dimension.name());
                 return Err(Denial::new(Code::BudgetExhausted, action, message).counted(limit, needed, limit - left));
             }
         }
@@ -137,10 +130,7 @@ impl Tree {
         for ix in first..self.runs.len() {
             let (reserved, surface) = (self.runs[ix].spec.request.budget, self.runs[ix].surface);
             if !reserved.is_empty() {
-                let moved = BudgetMove {
-                    reserved,
-                    ..BudgetMove::default()
-                };
+                let moved = BudgetMove { reserved, ..BudgetMove::default() };
                 self.emit(now, ix, surface, Fact::Budget(Box::new(moved)));
             }
         }
@@ -191,11 +181,7 @@ impl Tree {
                 continue;
             };
             let reserved = self.accounts[holder].reserved.get_mut(dimension);
-            *reserved = if take {
-                reserved.saturating_add(amount)
-            } else {
-                reserved.saturating_sub(amount)
-            };
+            *reserved = if take { reserved.saturating_add(amount) } else { reserved.saturating_sub(amount) };
         }
     }
 
@@ -299,11 +285,7 @@ impl Tree {
             let owner = state.owner;
             if state.parent.is_some() {
                 let refunded = Budget::from_limits(|dimension| state.left(dimension));
-                let moved = BudgetMove {
-                    refunded,
-                    settled: true,
-                    ..BudgetMove::default()
-                };
+                let moved = BudgetMove { refunded, settled: true, ..BudgetMove::default() };
                 let surface = self.runs[owner].surface;
                 self.emit(now, owner, surface, Fact::Budget(Box::new(moved)));
                 settled = true;
@@ -320,18 +302,11 @@ impl Tree {
     /// ends what has gone over its budget by it. A call may come back after the
     /// guest that made it was stopped; one of a run that has ended is too late.
     pub fn spend(&mut self, now: Timestamp, run: RunId, spent: Usage) {
-        let Some(surface) = self
-            .run(run)
-            .filter(|run| !run.status.is_terminal())
-            .map(|run| run.surface)
-        else {
+        let Some(surface) = self.run(run).filter(|run| !run.status.is_terminal()).map(|run| run.surface) else {
             return;
         };
         let ix = run.index as RunIx;
-        let moved = BudgetMove {
-            spent,
-            ..BudgetMove::default()
-        };
+        let moved = BudgetMove { spent, ..BudgetMove::default() };
         self.emit(now, ix, surface, Fact::Budget(Box::new(moved)));
         self.stop_overspent(now, ix);
         self.settle(now);
@@ -353,10 +328,7 @@ impl Tree {
     pub(crate) fn exhaust(&mut self, now: Timestamp, account: usize) {
         let owner = self.accounts[account].owner;
         let surface = self.runs[owner].surface;
-        let moved = BudgetMove {
-            exhausted: true,
-            ..BudgetMove::default()
-        };
+        let moved = BudgetMove { exhausted: true, ..BudgetMove::default() };
         self.emit(now, owner, surface, Fact::Budget(Box::new(moved)));
         self.mark_cancelled(now, surface, owner, &[owner], Reach::Everything, "budget_exhausted");
     }

@@ -48,20 +48,12 @@ impl Tree {
     ) -> Result<Cancelled, Denial> {
         self.open_surface(ACTION, surface)?;
         let target = self.run(ask.run_id).map(|_| ask.run_id.index as RunIx).ok_or_else(|| {
-            Denial::new(
-                Code::RunNotFound,
-                ACTION,
-                format!("run {} is not in tree {}", ask.run_id, self.id),
-            )
+            Denial::new(Code::RunNotFound, ACTION, format!("run {} is not in tree {}", ask.run_id, self.id))
         })?;
         if let Caller::Run(caller) = caller {
             // A run that is being cancelled may still cancel what it caused.
             let caller = self.run(caller).map(|_| caller.index as RunIx).ok_or_else(|| {
-                Denial::new(
-                    Code::RunNotFound,
-                    ACTION,
-                    format!("run {caller} is not in tree {}", self.id),
-                )
+                Denial::new(Code::RunNotFound, ACTION, format!("run {caller} is not in tree {}", self.id))
             })?;
             self.require(ACTION, caller, "run.cancel", &ask.run_id.to_string())?;
             if !self.is_below(target, caller) {
@@ -73,15 +65,8 @@ impl Tree {
             true => vec![target],
             false => self.runs[target].children.clone(),
         };
-        let (marked, scanned) = self.mark(
-            now,
-            surface,
-            target,
-            &roots,
-            Reach::Everything,
-            &ask.reason,
-            ask.include_root,
-        );
+        let (marked, scanned) =
+            self.mark(now, surface, target, &roots, Reach::Everything, &ask.reason, ask.include_root);
         self.settle(now);
         Ok(Cancelled {
             run_id: ask.run_id,

@@ -41,10 +41,7 @@ impl Tree {
 
     /// Writes down what a live guest reported.
     pub fn record_progress(&mut self, now: Timestamp, run: RunId, progress: Progress) {
-        let Some(surface) = self
-            .run(run)
-            .filter(|run| run.guest_active && run.fate.is_none())
-            .map(|run| run.surface)
+        let Some(surface) = self.run(run).filter(|run| run.guest_active && run.fate.is_none()).map(|run| run.surface)
         else {
             return;
         };
@@ -55,11 +52,7 @@ impl Tree {
     /// every call.
     pub(crate) fn live_caller(&self, action: &'static str, caller: RunId) -> Result<RunIx, Denial> {
         let run = self.run(caller).ok_or_else(|| {
-            Denial::new(
-                Code::RunNotFound,
-                action,
-                format!("run {caller} is not in tree {}", self.id),
-            )
+            Denial::new(Code::RunNotFound, action, format!("run {caller} is not in tree {}", self.id))
         })?;
         if run.is_closed() {
             return Err(Denial::new(

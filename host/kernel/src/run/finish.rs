@@ -50,10 +50,7 @@ impl Tree {
                     self.close(now, ix, life);
                 }
                 Outcome::Stopped => {
-                    life.error = Some(RunError::new(
-                        "host_failure",
-                        "the host stopped the guest without a decision",
-                    ));
+                    life.error = Some(RunError::new("host_failure", "the host stopped the guest without a decision"));
                     life.fate = Some(RunStatus::Failed);
                     self.close(now, ix, life);
                 }
@@ -66,9 +63,7 @@ impl Tree {
     /// Ends a run whose fate is known or told by `life`, or notes that it will
     /// end when its guest and its children have.
     pub(crate) fn close(&mut self, now: Timestamp, ix: RunIx, mut life: ChildLifecycle) {
-        let fate = life
-            .fate
-            .unwrap_or_else(|| self.runs[ix].fate.as_ref().map_or(RunStatus::Failed, Fate::status));
+        let fate = life.fate.unwrap_or_else(|| self.runs[ix].fate.as_ref().map_or(RunStatus::Failed, Fate::status));
         let guest_stopped = life.guest_stopped || !self.runs[ix].guest_active;
         if guest_stopped && self.runs[ix].live_children == 0 {
             life.fate = None;
@@ -144,18 +139,13 @@ impl Tree {
         if let Some((group, _)) = group {
             self.try_decide(now, group, Some(ix));
         }
-        self.settling
-            .extend(parent.filter(|parent| self.runs[*parent].fate.is_some()));
+        self.settling.extend(parent.filter(|parent| self.runs[*parent].fate.is_some()));
     }
 
     /// A judge's or a router's answer is an event of its own.
     fn write_verdict(&mut self, now: Timestamp, ix: RunIx, life: &ChildLifecycle) {
         let run = &self.runs[ix];
-        let verdict = PluginVerdict {
-            run_id: run.id,
-            answer: life.output.clone(),
-            error: life.error.clone(),
-        };
+        let verdict = PluginVerdict { run_id: run.id, answer: life.output.clone(), error: life.error.clone() };
         let fact = match run.spec.plugin.role {
             Role::Judge => Fact::JudgeVerdict(verdict),
             Role::Router => Fact::RouteDecision(verdict),

@@ -85,24 +85,13 @@ impl Tree {
         match (mode, group.join.quorum) {
             (JoinMode::Quorum, None) => return refuse("join mode `quorum` needs a quorum".into()),
             (JoinMode::Quorum, Some(quorum)) if quorum == 0 || u64::from(quorum) > members => {
-                return refuse(format!(
-                    "a quorum of {quorum} of {members}; it is from 1 to the number of members"
-                ));
+                return refuse(format!("a quorum of {quorum} of {members}; it is from 1 to the number of members"));
             }
             (JoinMode::Quorum, Some(_)) | (_, None) => {}
             (_, Some(_)) => return refuse("a quorum is for join mode `quorum` only".into()),
         }
-        let timeout_ms = group
-            .join
-            .timeout_ms
-            .unwrap_or(self.runs[caller].spec.limits.join_timeout_ms);
-        Ok(GroupSpec {
-            key_prefix,
-            mode,
-            quorum: group.join.quorum,
-            timeout_ms,
-            warnings,
-        })
+        let timeout_ms = group.join.timeout_ms.unwrap_or(self.runs[caller].spec.limits.join_timeout_ms);
+        Ok(GroupSpec { key_prefix, mode, quorum: group.join.quorum, timeout_ms, warnings })
     }
 
     fn admit_members(
@@ -181,8 +170,7 @@ impl Tree {
         self.groups.push(Group::new(event, members, spec.clone()));
         self.runs[owner].groups.push(index);
         self.runs[owner].group_keys.insert(spec.key_prefix.clone(), index);
-        self.timers
-            .insert((event.at.plus_ms(spec.timeout_ms), Timer::JoinTimeout(index)));
+        self.timers.insert((event.at.plus_ms(spec.timeout_ms), Timer::JoinTimeout(index)));
         index
     }
 }

@@ -171,26 +171,16 @@ impl Tree {
 
     fn check_join(&self, caller: Caller, surface: Surface, group: GroupId) -> Result<(), Denial> {
         self.open_surface(ACTION, surface)?;
-        let known = self
-            .groups
-            .get(group.index as usize)
-            .filter(|_| group.root == self.id)
-            .ok_or_else(|| {
-                Denial::new(
-                    Code::GroupNotFound,
-                    ACTION,
-                    format!("group {group} is not in tree {}", self.id),
-                )
-            })?;
+        let known = self.groups.get(group.index as usize).filter(|_| group.root == self.id).ok_or_else(|| {
+            Denial::new(Code::GroupNotFound, ACTION, format!("group {group} is not in tree {}", self.id))
+        })?;
         let Caller::Run(caller) = caller else { return Ok(()) };
         let ix = self.live_caller(ACTION, caller)?;
         if self.is_below(known.owner, ix) {
             return Ok(());
         }
-        let message = format!(
-            "group {group} was spawned by run {}, which is not below the caller",
-            self.run_id(known.owner)
-        );
+        let message =
+            format!("group {group} was spawned by run {}, which is not below the caller", self.run_id(known.owner));
         Err(Denial::new(Code::NotInLineage, ACTION, message))
     }
 
@@ -198,11 +188,7 @@ impl Tree {
     pub fn join_result(&self, id: GroupId) -> Option<JoinResult> {
         let group = self.groups.get(id.index as usize).filter(|_| id.root == self.id)?;
         let Decided { seq, decision, .. } = group.decided.as_ref()?;
-        let outputs = group
-            .members
-            .clone()
-            .enumerate()
-            .map(|(ordinal, ix)| self.outcome(ordinal, ix, *seq));
+        let outputs = group.members.clone().enumerate().map(|(ordinal, ix)| self.outcome(ordinal, ix, *seq));
         Some(JoinResult {
             group_id: id,
             mode: decision.mode,
@@ -225,22 +211,10 @@ impl Tree {
         let (ordinal, run_id) = (ordinal as u32, run.id);
         if run.status.is_terminal() && run.finished_seq < seq {
             let (output, error) = (run.output().cloned(), run.error());
-            return MemberOutcome {
-                ordinal,
-                run_id,
-                status: run.status,
-                output,
-                error,
-            };
+            return MemberOutcome { ordinal, run_id, status: run.status, output, error };
         }
         let error = RunError::new("cancelled", "the group was decided before this member had ended");
-        MemberOutcome {
-            ordinal,
-            run_id,
-            status: RunStatus::Cancelled,
-            output: None,
-            error: Some(error),
-        }
+        MemberOutcome { ordinal, run_id, status: RunStatus::Cancelled, output: None, error: Some(error) }
     }
 
     /// Decides a group if its counts do; `trigger` is the run that just ended.
@@ -299,10 +273,7 @@ impl Tree {
         let group = &mut self.groups[index];
         let due = group.created_at.plus_ms(group.spec.timeout_ms);
         if group.decided.is_none() {
-            group.decided = Some(Decided {
-                seq,
-                decision: decision.clone(),
-            });
+            group.decided = Some(Decided { seq, decision: decision.clone() });
             self.decisions.push(index);
         }
         self.timers.remove(&(due, Timer::JoinTimeout(index)));

@@ -87,11 +87,7 @@ impl Tree {
                 request: spawn.request,
             }],
             group: None,
-            tree: Some(TreeSpec {
-                tenant: tree.tenant.clone(),
-                policy,
-                budget,
-            }),
+            tree: Some(TreeSpec { tenant: tree.tenant.clone(), policy, budget }),
         };
         tree.emit_from(now, 0, spawn.node_id, surface, Fact::SpawnDecision(Box::new(decision)));
         Ok(tree)

@@ -130,15 +130,7 @@ impl Tree {
         let of = self.evaluated(caller, Some(of))?;
         let standing = self.standing(of);
         let plan = standing.needs_replan().then(|| match planned {
-            Ok(planned) => self.carry_out(
-                Planning {
-                    now,
-                    caller,
-                    of,
-                    surface,
-                },
-                planned,
-            ),
+            Ok(planned) => self.carry_out(Planning { now, caller, of, surface }, planned),
             Err(why) => AppliedPlan {
                 rationale: format!("the replanner gave no plan: {why}"),
                 steps: Vec::new(),
@@ -152,16 +144,8 @@ impl Tree {
     }
 
     fn carry_out(&mut self, planning: Planning, planned: Planned) -> AppliedPlan {
-        let Planning {
-            now,
-            caller,
-            of,
-            surface,
-        } = planning;
-        let Planned {
-            plan: Plan { actions, mut rationale },
-            resolutions,
-        } = planned;
+        let Planning { now, caller, of, surface } = planning;
+        let Planned { plan: Plan { actions, mut rationale }, resolutions } = planned;
         let mut resolutions = resolutions.into_iter();
         let mut draft = Draft {
             prefix: format!("{RESERVED_KEYS}plan:{of}:{}", self.runs[of].replan.used()).into(),
@@ -173,18 +157,11 @@ impl Tree {
         let mut steps = Vec::with_capacity(actions.len());
         let mut aborted = false;
         for action in &actions {
-            let mut step = PlanStep {
-                action: action.name().into(),
-                run_id: None,
-                replaces: None,
-                denied: None,
-            };
+            let mut step = PlanStep { action: action.name().into(), run_id: None, replaces: None, denied: None };
             let done = match action {
                 Action::Retry(run) => self.plan_retry(planning, run, &mut draft, &mut step),
                 Action::Spawn(wanted) => {
-                    let resolution = resolutions
-                        .next()
-                        .unwrap_or(Resolution::NotFound { hint: String::new() });
+                    let resolution = resolutions.next().unwrap_or(Resolution::NotFound { hint: String::new() });
                     self.plan_spawn(planning, wanted, resolution, &mut draft, &mut step)
                 }
                 Action::Cancel(run) => self.plan_cancel(planning, run, &mut draft, &mut step),
@@ -210,12 +187,7 @@ impl Tree {
             let cancels: Vec<RunIx> = draft.cancels.into_iter().collect();
             self.mark_cancelled(now, surface, of, &cancels, Reach::Everything, "cancelled_by_plan");
         }
-        AppliedPlan {
-            rationale,
-            steps,
-            group_id,
-            aborted,
-        }
+        AppliedPlan { rationale, steps, group_id, aborted }
     }
 
     fn write_planned(
@@ -227,9 +199,7 @@ impl Tree {
         if runs.is_empty() {
             return None;
         }
-        let Planning {
-            now, caller, surface, ..
-        } = planning;
+        let Planning { now, caller, surface, .. } = planning;
         let group = GroupSpec {
             key_prefix,
             mode: JoinMode::BestEffort,
@@ -246,10 +216,7 @@ impl Tree {
         let failed = self.failure_of(planning.of, run, draft)?;
         let spec = &self.runs[failed].spec;
         // The plugin that it was pinned to is the one that runs again.
-        let request = SpawnRequest {
-            spawn_key: None,
-            ..spec.request.clone()
-        };
+        let request = SpawnRequest { spawn_key: None, ..spec.request.clone() };
         let spawn = Spawn::new(request, Resolution::Found(spec.plugin.clone()));
         let admitted = self.admit(ACTION, planning.now, planning.caller, &spawn, &draft.batch)?;
         step.replaces = Some(self.run_id(failed));
@@ -267,9 +234,7 @@ impl Tree {
         draft: &mut Draft,
         step: &mut PlanStep,
     ) -> Result<(), Denial> {
-        let Planning {
-            now, caller, surface, ..
-        } = planning;
+        let Planning { now, caller, surface, .. } = planning;
         let spawn = Spawn::new(wanted.request(), resolution);
         let target = spawn.request.target.clone();
         check_request(ACTION, &spawn.request).map_err(|denial| denial.of_target(&target))?;
@@ -277,13 +242,7 @@ impl Tree {
         if let Some(key) = &wanted.spawn_key {
             check_key(ACTION, key).map_err(|denial| denial.of_target(&target))?;
             let known = self.runs[caller].keys.get(key).copied();
-            let planned = || {
-                draft
-                    .runs
-                    .iter()
-                    .position(|spec| spec.spawn_key == *key)
-                    .map(|place| next + place)
-            };
+            let planned = || draft.runs.iter().position(|spec| spec.spawn_key == *key).map(|place| next + place);
             if let Some(existing) = known.or_else(planned) {
                 let spec = match existing < next {
                     true => &self.runs[existing].spec,
@@ -329,11 +288,7 @@ impl Tree {
         let id = run.parse::<RunId>().ok().filter(|id| self.run(*id).is_some());
         let id = id.ok_or_else(|| {
             let run: String = run.chars().take(64).collect();
-            Denial::new(
-                Code::RunNotFound,
-                ACTION,
-                format!("the plan names run {run}, which is not in the tree"),
-            )
+            Denial::new(Code::RunNotFound, ACTION, format!("the plan names run {run}, which is not in the tree"))
         })?;
         let ix = id.index as RunIx;
         if self.runs[ix].parent != Some(of) {

@@ -154,9 +154,7 @@ impl Tree {
         let of = self.evaluated(caller_ix, ask.run_id)?;
         let standing = self.standing(of);
         let Some((target, resolution)) = ask.replanner.filter(|_| standing.needs_replan()) else {
-            return Ok(Replanning::Answered(Box::new(
-                self.answer(now, of, surface, standing, None),
-            )));
+            return Ok(Replanning::Answered(Box::new(self.answer(now, of, surface, standing, None))));
         };
         if let Resolution::Found(plugin) = &resolution
             && plugin.role != Role::Replanner
@@ -165,10 +163,7 @@ impl Tree {
             return Err(Denial::new(Code::InvalidRequest, ACTION, message).of_target(&target));
         }
         let planner = self.ask_replanner(now, caller_ix, of, surface, target, resolution, &ask.config, &standing)?;
-        Ok(Replanning::Asked {
-            planner: self.run_id(planner),
-            of: self.run_id(of),
-        })
+        Ok(Replanning::Asked { planner: self.run_id(planner), of: self.run_id(of) })
     }
 
     /// The run whose children are looked at: the caller, or one below it.
@@ -208,9 +203,7 @@ impl Tree {
             }
         }
         let (state, limits) = (&self.runs[of].replan, &self.runs[of].spec.limits);
-        let stalled = state
-            .last
-            .is_some_and(|last| !progressed(last, (failed.len(), counts.completed)));
+        let stalled = state.last.is_some_and(|last| !progressed(last, (failed.len(), counts.completed)));
         let stalls = if stalled { state.stalls + 1 } else { 0 };
         let blocked = if state.used >= limits.max_replans {
             Some("max_replans")
@@ -219,11 +212,7 @@ impl Tree {
         } else {
             None
         };
-        Standing {
-            counts,
-            failed,
-            blocked,
-        }
+        Standing { counts, failed, blocked }
     }
 
     /// Writes the answer down and gives it.
@@ -236,11 +225,7 @@ impl Tree {
         plan: Option<AppliedPlan>,
     ) -> Evaluation {
         let needs_replan = standing.needs_replan();
-        let suggested_action = if needs_replan {
-            SuggestedAction::Replan
-        } else {
-            SuggestedAction::Continue
-        };
+        let suggested_action = if needs_replan { SuggestedAction::Replan } else { SuggestedAction::Continue };
         let failed_children = standing
             .failed
             .iter()
@@ -292,12 +277,7 @@ impl Tree {
             state.last = Some(now);
             state.used = decision.replans_used;
         }
-        for step in decision
-            .plan
-            .iter()
-            .flat_map(|plan| &plan.steps)
-            .filter(|step| step.denied.is_none())
-        {
+        for step in decision.plan.iter().flat_map(|plan| &plan.steps).filter(|step| step.denied.is_none()) {
             let mended = match &*step.action {
                 "retry" => step.replaces,
                 "accept" => step.run_id,
@@ -348,11 +328,7 @@ impl Tree {
             config: config.clone(),
         })
         .map_err(|error| {
-            Denial::new(
-                Code::InvalidRequest,
-                ACTION,
-                format!("what failed is too much to plan for: {error}"),
-            )
+            Denial::new(Code::InvalidRequest, ACTION, format!("what failed is too much to plan for: {error}"))
         })?;
         let spawn = Spawn::new(SpawnRequest::new(target, input), resolution);
         let draft = self.admit(ACTION, now, caller, &spawn, &Batch::default())?;

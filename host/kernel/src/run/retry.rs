@@ -9,12 +9,7 @@ use crate::tree::{Run, RunIx, Tree};
 impl Tree {
     pub(crate) fn may_retry(&self, ix: RunIx, error: &RunError) -> bool {
         let run = &self.runs[ix];
-        error.retryable
-            && run
-                .spec
-                .request
-                .retry
-                .is_some_and(|retry| run.attempt < retry.max_attempts)
+        error.retryable && run.spec.request.retry.is_some_and(|retry| run.attempt < retry.max_attempts)
     }
 
     /// Writes that this try is over and when the next may start. Children that
@@ -71,28 +66,15 @@ mod tests {
     use super::*;
 
     fn retry(backoff: Backoff, jitter: f64) -> Retry {
-        Retry {
-            max_attempts: 9,
-            backoff,
-            initial_ms: 100,
-            max_ms: Some(1000),
-            jitter,
-        }
+        Retry { max_attempts: 9, backoff, initial_ms: 100, max_ms: Some(1000), jitter }
     }
 
     #[test]
     fn a_wait_grows_to_its_bound() {
-        let waits = |backoff| {
-            (1..7)
-                .map(|n| backoff_ms(&retry(backoff, 0.0), n, 0))
-                .collect::<Vec<_>>()
-        };
+        let waits = |backoff| (1..7).map(|n| backoff_ms(&retry(backoff, 0.0), n, 0)).collect::<Vec<_>>();
         assert_eq!(waits(Backoff::Fixed), [100; 6]);
         assert_eq!(waits(Backoff::Exponential), [100, 200, 400, 800, 1000, 1000]);
-        let unbounded = Retry {
-            max_ms: None,
-            ..retry(Backoff::Exponential, 0.0)
-        };
+        let unbounded = Retry { max_ms: None, ..retry(Backoff::Exponential, 0.0) };
         assert_eq!(backoff_ms(&unbounded, 500, 0), u64::MAX);
     }
 
@@ -102,9 +84,6 @@ mod tests {
             let wait = backoff_ms(&retry(Backoff::Fixed, 0.5), 1, chance);
             assert!((50..=100).contains(&wait), "{wait}");
         }
-        assert_ne!(
-            backoff_ms(&retry(Backoff::Fixed, 1.0), 1, u64::MAX),
-            backoff_ms(&retry(Backoff::Fixed, 1.0), 1, 0)
-        );
+        assert_ne!(backoff_ms(&retry(Backoff::Fixed, 1.0), 1, u64::MAX), backoff_ms(&retry(Backoff::Fixed, 1.0), 1, 0));
     }
 }

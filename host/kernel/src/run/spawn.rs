@@ -27,13 +27,9 @@ impl Tree {
         let target = spawn.request.target.clone();
         match self.decide_spawn(now, caller, surface, spawn, call_index) {
             Ok(spawned) => Ok(spawned),
-            Err(denial) => Err(Box::new(self.deny(
-                now,
-                Caller::Run(caller),
-                surface,
-                node_id,
-                denial.of_target(&target),
-            ))),
+            Err(denial) => {
+                Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial.of_target(&target))))
+            }
         }
     }
 
@@ -60,14 +56,7 @@ impl Tree {
         }
         let draft = self.admit(ACTION, now, caller, &spawn, &Batch::default())?;
         let node_id = spawn.node_id.clone();
-        let ix = self.write_spawn(
-            now,
-            caller,
-            surface,
-            node_id,
-            vec![draft.spec(spawn, key, derived)],
-            None,
-        );
+        let ix = self.write_spawn(now, caller, surface, node_id, vec![draft.spec(spawn, key, derived)], None);
         Ok(self.spawned(ix, false))
     }
 
@@ -110,13 +99,7 @@ impl Tree {
             group: None,
             tree: None,
         };
-        self.emit_from(
-            now,
-            caller,
-            node_id.clone(),
-            surface,
-            Fact::SpawnDecision(Box::new(decision)),
-        );
+        self.emit_from(now, caller, node_id.clone(), surface, Fact::SpawnDecision(Box::new(decision)));
     }
 
     /// Writes the decision that runs were admitted; gives the first one's place.
@@ -153,10 +136,7 @@ impl Tree {
             idempotent,
             lineage: self.lineage(run),
             effective_scopes: run.spec.request.scopes.clone(),
-            policy_snapshot: PolicySnapshot {
-                policy_version: self.policy.version,
-                limits: run.spec.limits,
-            },
+            policy_snapshot: PolicySnapshot { policy_version: self.policy.version, limits: run.spec.limits },
         }
     }
 }

@@ -22,30 +22,12 @@ struct Flaw {
 #[test]
 fn each_check_answers_before_the_later_ones() {
     let flaws = [
-        Flaw {
-            code: "feature_disabled",
-            mend: |_, _, _, surface| *surface = Surface::Guest,
-        },
-        Flaw {
-            code: "idempotency_conflict",
-            mend: |_, _, spawn, _| spawn.request.spawn_key = Some("new".into()),
-        },
-        Flaw {
-            code: "target_not_found",
-            mend: |_, _, spawn, _| spawn.resolution = Resolution::NotPublished,
-        },
-        Flaw {
-            code: "target_not_published",
-            mend: |_, _, spawn, _| spawn.resolution = found("a"),
-        },
-        Flaw {
-            code: "allowlist_empty",
-            mend: |policy, _, _, _| policy.targets = vec!["b".into()],
-        },
-        Flaw {
-            code: "target_not_allowlisted",
-            mend: |policy, _, _, _| policy.targets.push("a".into()),
-        },
+        Flaw { code: "feature_disabled", mend: |_, _, _, surface| *surface = Surface::Guest },
+        Flaw { code: "idempotency_conflict", mend: |_, _, spawn, _| spawn.request.spawn_key = Some("new".into()) },
+        Flaw { code: "target_not_found", mend: |_, _, spawn, _| spawn.resolution = Resolution::NotPublished },
+        Flaw { code: "target_not_published", mend: |_, _, spawn, _| spawn.resolution = found("a") },
+        Flaw { code: "allowlist_empty", mend: |policy, _, _, _| policy.targets = vec!["b".into()] },
+        Flaw { code: "target_not_allowlisted", mend: |policy, _, _, _| policy.targets.push("a".into()) },
         Flaw {
             code: "scope_required",
             mend: |_, grant, _, _| *grant = Grant::new(scopes(&["spawn:a", "spawn:seed"]), []),
@@ -63,22 +45,10 @@ fn each_check_answers_before_the_later_ones() {
                 narrow.for_each(|entry| entry.scopes = scopes(&["fs.read:*"]));
             },
         },
-        Flaw {
-            code: "max_depth",
-            mend: |policy, _, _, _| policy.limits.max_depth = 1,
-        },
-        Flaw {
-            code: "max_fanout",
-            mend: |policy, _, _, _| policy.limits.max_fanout = 2,
-        },
-        Flaw {
-            code: "max_children_total",
-            mend: |policy, _, _, _| policy.limits.max_children_total = 2,
-        },
-        Flaw {
-            code: "budget_exhausted",
-            mend: |_, _, spawn, _| spawn.request.budget.tokens = Some(10),
-        },
+        Flaw { code: "max_depth", mend: |policy, _, _, _| policy.limits.max_depth = 1 },
+        Flaw { code: "max_fanout", mend: |policy, _, _, _| policy.limits.max_fanout = 2 },
+        Flaw { code: "max_children_total", mend: |policy, _, _, _| policy.limits.max_children_total = 2 },
+        Flaw { code: "budget_exhausted", mend: |_, _, spawn, _| spawn.request.budget.tokens = Some(10) },
     ];
     for mended in 0..=flaws.len() {
         let expected = flaws.get(mended).map_or("admitted", |flaw| flaw.code);
@@ -88,27 +58,15 @@ fn each_check_answers_before_the_later_ones() {
 
 /// Asks for a child in the worst way, less what is mended.
 fn all_flaws_but(mended: &[Flaw]) -> String {
-    let mut policy = Policy {
-        limits: Limits {
-            max_depth: 0,
-            max_fanout: 1,
-            max_children_total: 1,
-            ..policy().limits
-        },
-        ..policy()
-    };
+    let mut policy =
+        Policy { limits: Limits { max_depth: 0, max_fanout: 1, max_children_total: 1, ..policy().limits }, ..policy() };
     policy.surfaces.api = false;
     policy.targets = Vec::new();
     let mut grant = Grant::new(scopes(&["spawn:seed"]), []);
     let mut request = keyed("a", "seed");
     request.scopes = Grant::new(scopes(&["fs.read:x"]), []);
     request.budget.tokens = Some(11);
-    let mut spawn = Spawn::new(
-        request,
-        Resolution::NotFound {
-            hint: "there is b".into(),
-        },
-    );
+    let mut spawn = Spawn::new(request, Resolution::NotFound { hint: "there is b".into() });
     let mut surface = Surface::Api;
     // The orchestrator's own entry narrows scopes; its targets follow the tenant's.
     policy.orchestrators.insert("lead".into(), Orchestrator::default());
@@ -116,10 +74,7 @@ fn all_flaws_but(mended: &[Flaw]) -> String {
         (flaw.mend)(&mut policy, &mut grant, &mut spawn, &mut surface);
     }
     let listed = policy.targets.clone();
-    policy
-        .orchestrators
-        .values_mut()
-        .for_each(|entry| entry.targets = listed.clone());
+    policy.orchestrators.values_mut().for_each(|entry| entry.targets = listed.clone());
     // One child is there already, so that its key, the fanout and the total are
     // used: what policy forbids now was allowed when it happened.
     let mut free = Scene::new();
@@ -131,13 +86,7 @@ fn all_flaws_but(mended: &[Flaw]) -> String {
     });
     let log = strict.log().iter().chain(free.log().last()).cloned();
     let mut tree = Tree::fold(root(), log).unwrap();
-    code(tree.spawn_run(
-        Timestamp(START),
-        id(0),
-        surface,
-        Spawn::new(spawn.request, spawn.resolution),
-        1,
-    ))
+    code(tree.spawn_run(Timestamp(START), id(0), surface, Spawn::new(spawn.request, spawn.resolution), 1))
 }
 
 #[test]
@@ -156,13 +105,8 @@ fn a_caller_that_ends_is_refused_before_its_keys_are_looked_at() {
 fn a_caller_of_another_tree_is_not_found() {
     let mut scene = Scene::new();
     assert_eq!(code(scene.try_spawn(9, child("a"))), "run_not_found");
-    let stranger = RunId {
-        root: RootId(1),
-        index: 0,
-    };
-    let answer = scene
-        .tree
-        .spawn_run(scene.at(), stranger, Surface::Guest, ready(child("a")), 0);
+    let stranger = RunId { root: RootId(1), index: 0 };
+    let answer = scene.tree.spawn_run(scene.at(), stranger, Surface::Guest, ready(child("a")), 0);
     scene.take();
     assert_eq!(code(answer), "run_not_found");
 }
@@ -171,53 +115,27 @@ fn a_caller_of_another_tree_is_not_found() {
 fn a_closed_surface_refuses_every_call_that_comes_through_it() {
     let mut scene = Scene::under(|policy, _| policy.surfaces.graph = false);
     let (now, graph, root) = (scene.at(), Surface::Graph, id(0));
-    let ask = Evaluate {
-        run_id: None,
-        replanner: None,
-        config: None,
-    };
+    let ask = Evaluate { run_id: None, replanner: None, config: None };
     let answers = [
         code(scene.tree.spawn_run(now, root, graph, ready(child("a")), 0)),
         code(scene.tree.spawn_group(now, root, graph, members([]), 0)),
         code(scene.tree.join(now, Caller::Run(root), graph, group_id(0))),
-        code(
-            scene
-                .tree
-                .cancel_subtree(now, Caller::Run(root), graph, &Cancel::of(root)),
-        ),
+        code(scene.tree.cancel_subtree(now, Caller::Run(root), graph, &Cancel::of(root))),
         code(scene.tree.evaluate(now, root, graph, ask)),
         code(scene.tree.query(now, Caller::Run(root), graph, &Query::default())),
     ];
     scene.take();
     assert_eq!(answers, ["feature_disabled"; 6]);
-    assert_eq!(
-        scene
-            .told()
-            .lines()
-            .filter(|line| line.contains("feature_disabled"))
-            .count(),
-        6
-    );
+    assert_eq!(scene.told().lines().filter(|line| line.contains("feature_disabled")).count(), 6);
 }
 
 #[test]
 fn an_allowlist_is_the_orchestrators_own_or_the_tenants() {
     let mut scene = Scene::under(|policy, _| {
-        let only = Orchestrator {
-            targets: vec!["rev*".into()],
-            scopes: scopes(&["fs.read:*"]),
-            ..Default::default()
-        };
+        let only = Orchestrator { targets: vec!["rev*".into()], scopes: scopes(&["fs.read:*"]), ..Default::default() };
         policy.orchestrators.insert("boss".into(), only);
         policy.targets = vec!["boss".into(), "a".into()];
-        policy.scopes = scopes(&[
-            "spawn:*",
-            "run.cancel:*",
-            "run.abandon:*",
-            "fs.read:*",
-            "llm:*",
-            "secret:*",
-        ]);
+        policy.scopes = scopes(&["spawn:*", "run.cancel:*", "run.abandon:*", "fs.read:*", "llm:*", "secret:*"]);
     });
     let boss = scene.live(0, boss());
     let table = [
@@ -227,47 +145,20 @@ fn an_allowlist_is_the_orchestrators_own_or_the_tenants() {
         (boss, "a", "target_not_allowlisted"),
     ];
     for (caller, target, expected) in table {
-        assert_eq!(
-            code(scene.try_spawn(caller, child(target))),
-            expected,
-            "{caller} spawns {target}"
-        );
+        assert_eq!(code(scene.try_spawn(caller, child(target))), expected, "{caller} spawns {target}");
     }
 }
 
 #[test]
 fn a_request_that_makes_no_sense_is_refused_and_says_why() {
     let mut scene = Scene::new();
-    let never = Retry {
-        max_attempts: 0,
-        backoff: Backoff::Fixed,
-        initial_ms: 0,
-        max_ms: None,
-        jitter: 0.0,
-    };
+    let never = Retry { max_attempts: 0, backoff: Backoff::Fixed, initial_ms: 0, max_ms: None, jitter: 0.0 };
     let table = [
         with(child("a"), |r| r.timeout_ms = Some(0)),
         with(child("a"), |r| r.retry = Some(never)),
-        with(child("a"), |r| {
-            r.retry = Some(Retry {
-                max_attempts: 1_001,
-                ..never
-            })
-        }),
-        with(child("a"), |r| {
-            r.retry = Some(Retry {
-                max_attempts: 2,
-                jitter: 1.5,
-                ..never
-            })
-        }),
-        with(child("a"), |r| {
-            r.retry = Some(Retry {
-                max_attempts: 2,
-                jitter: f64::NAN,
-                ..never
-            })
-        }),
+        with(child("a"), |r| r.retry = Some(Retry { max_attempts: 1_001, ..never })),
+        with(child("a"), |r| r.retry = Some(Retry { max_attempts: 2, jitter: 1.5, ..never })),
+        with(child("a"), |r| r.retry = Some(Retry { max_attempts: 2, jitter: f64::NAN, ..never })),
         keyed("a", ""),
         keyed("a", "~1.1"),
         keyed("a", &"k".repeat(257)),
@@ -309,42 +200,19 @@ fn a_root_is_bound_by_policy_and_by_no_allowlist() {
         let (mut policy, mut surface) = (policy(), Surface::Api);
         policy.targets = Vec::new();
         change(&mut policy, &mut spawn, &mut surface);
-        let submit = Submit {
-            spawn,
-            limits: Limits::CEILING,
-        };
+        let submit = Submit { spawn, limits: Limits::CEILING };
         let tenant = Tenant::default_tenant();
-        code(Tree::open(
-            Timestamp(START),
-            root(),
-            tenant,
-            policy.into(),
-            surface,
-            submit,
-        ))
+        code(Tree::open(Timestamp(START), root(), tenant, policy.into(), surface, submit))
     };
     assert_eq!(open(|_, _, _| ()), "admitted");
     assert_eq!(open(|policy, _, _| policy.surfaces.api = false), "feature_disabled");
-    assert_eq!(
-        open(|_, spawn, _| spawn.request.timeout_ms = Some(0)),
-        "invalid_request"
-    );
-    assert_eq!(
-        open(|_, spawn, _| spawn.resolution = Resolution::NotPublished),
-        "target_not_published"
-    );
-    assert_eq!(
-        open(|policy, _, _| policy.scopes = scopes(&["spawn:*"])),
-        "scope_exceeds_policy"
-    );
+    assert_eq!(open(|_, spawn, _| spawn.request.timeout_ms = Some(0)), "invalid_request");
+    assert_eq!(open(|_, spawn, _| spawn.resolution = Resolution::NotPublished), "target_not_published");
+    assert_eq!(open(|policy, _, _| policy.scopes = scopes(&["spawn:*"])), "scope_exceeds_policy");
     assert_eq!(open(|policy, _, _| policy.limits.max_concurrency = 0), "quota_exceeded");
     let beyond = |policy: &mut Policy, spawn: &mut Spawn, _: &mut Surface| {
         (policy.budget.tokens, spawn.request.budget.tokens) = (Some(5), Some(6));
     };
     assert_eq!(open(beyond), "budget_exhausted");
-    assert_eq!(
-        open(|policy, _, _| policy.limits.max_depth = 0),
-        "admitted",
-        "0 is a legal limit"
-    );
+    assert_eq!(open(|policy, _, _| policy.limits.max_depth = 0), "admitted", "0 is a legal limit");
 }

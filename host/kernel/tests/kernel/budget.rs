@@ -7,10 +7,7 @@ use pleach_kernel::*;
 use crate::scene::*;
 
 fn tokens(amount: u64) -> Usage {
-    Usage {
-        tokens: amount,
-        ..Usage::default()
-    }
+    Usage { tokens: amount, ..Usage::default() }
 }
 
 fn with_tokens(amount: u64) -> Scene {
@@ -36,10 +33,7 @@ fn what_a_child_may_spend_is_reserved_before_it_starts_and_the_rest_comes_back()
     assert_eq!((left(&scene, 0), left(&scene, run)), (Some(40), Some(60)));
     let denial = scene.try_spawn(0, budgeted(child("a"), 41)).unwrap_err();
     assert_eq!(denial.code, Code::BudgetExhausted);
-    assert_eq!(
-        (denial.limit, denial.requested, denial.current),
-        (Some(100), Some(41), Some(60))
-    );
+    assert_eq!((denial.limit, denial.requested, denial.current), (Some(100), Some(41), Some(60)));
     scene.spawn(0, budgeted(child("a"), 40));
     scene.skip();
     let (outcome, usage) = done(25);
@@ -87,31 +81,13 @@ fn an_amount_that_an_account_does_not_limit_is_drawn_from_above() {
     let mut scene = with_tokens(100);
     let calls = scene.live(0, with(boss(), |request| request.budget.host_calls = Some(5)));
     assert_eq!(left(&scene, calls), Some(100));
-    scene.tree.spend(
-        scene.at(),
-        id(calls),
-        Usage {
-            tokens: 30,
-            host_calls: 2,
-            ..Usage::default()
-        },
-    );
+    scene.tree.spend(scene.at(), id(calls), Usage { tokens: 30, host_calls: 2, ..Usage::default() });
     scene.take();
     assert_eq!(left(&scene, 0), Some(70));
     assert_eq!(scene.tree.remaining_budget(id(calls)).host_calls, Some(3));
-    assert_eq!(
-        scene.tree.remaining_budget(id(0)).host_calls,
-        None,
-        "nobody limits it above"
-    );
-    assert_eq!(
-        scene.tree.budget_holder(id(calls), Dimension::Tokens),
-        Some((id(0), 70))
-    );
-    assert_eq!(
-        scene.tree.budget_holder(id(calls), Dimension::HostCalls),
-        Some((id(calls), 3))
-    );
+    assert_eq!(scene.tree.remaining_budget(id(0)).host_calls, None, "nobody limits it above");
+    assert_eq!(scene.tree.budget_holder(id(calls), Dimension::Tokens), Some((id(0), 70)));
+    assert_eq!(scene.tree.budget_holder(id(calls), Dimension::HostCalls), Some((id(calls), 3)));
     assert_eq!(scene.tree.budget_holder(id(calls), Dimension::WallMs), None);
     scene.ok(calls);
 }
@@ -159,24 +135,8 @@ fn when_nothing_is_left_the_next_spawn_is_refused() {
     type Limit = fn(&mut Budget);
     let table: [(&str, Limit, Usage, bool); 3] = [
         ("tokens", |budget| budget.tokens = Some(5), tokens(5), true),
-        (
-            "host_calls",
-            |budget| budget.host_calls = Some(5),
-            Usage {
-                host_calls: 5,
-                ..Usage::default()
-            },
-            false,
-        ),
-        (
-            "cpu_ms",
-            |budget| budget.cpu_ms = Some(1),
-            Usage {
-                cpu_us: 1_000,
-                ..Usage::default()
-            },
-            false,
-        ),
+        ("host_calls", |budget| budget.host_calls = Some(5), Usage { host_calls: 5, ..Usage::default() }, false),
+        ("cpu_ms", |budget| budget.cpu_ms = Some(1), Usage { cpu_us: 1_000, ..Usage::default() }, false),
     ];
     for (name, limit, spent, admitted) in table {
         let mut scene = Scene::under(|_, request| limit(&mut request.budget));
@@ -185,23 +145,10 @@ fn when_nothing_is_left_the_next_spawn_is_refused() {
         scene.take();
         assert_eq!(scene.try_spawn(0, child("a")).is_ok(), admitted, "{name}");
         let one_more = with(child("a"), |request| {
-            request.budget = Budget {
-                tokens: Some(1),
-                host_calls: Some(1),
-                cpu_ms: Some(1),
-                ..Budget::default()
-            };
+            request.budget = Budget { tokens: Some(1), host_calls: Some(1), cpu_ms: Some(1), ..Budget::default() };
         });
-        assert_eq!(
-            scene.try_spawn(0, one_more).unwrap_err().code,
-            Code::BudgetExhausted,
-            "{name}"
-        );
-        assert_eq!(
-            scene.status(0),
-            RunStatus::Running,
-            "to use up all of it is not to cross it"
-        );
+        assert_eq!(scene.try_spawn(0, one_more).unwrap_err().code, Code::BudgetExhausted, "{name}");
+        assert_eq!(scene.status(0), RunStatus::Running, "to use up all of it is not to cross it");
     }
 }
 
@@ -209,11 +156,7 @@ fn when_nothing_is_left_the_next_spawn_is_refused() {
 fn a_ceiling_that_is_crossed_cancels_what_draws_on_it() {
     let mut scene = with_tokens(100);
     let pool = scene.live(0, budgeted(boss(), 50));
-    let (one, two, other) = (
-        scene.live(pool, child("a")),
-        scene.live(pool, child("a")),
-        scene.live(0, child("a")),
-    );
+    let (one, two, other) = (scene.live(pool, child("a")), scene.live(pool, child("a")), scene.live(0, child("a")));
     scene.skip();
     let (outcome, usage) = done(51);
     scene.finish(one, outcome, usage);
@@ -247,11 +190,7 @@ fn the_tree_is_cancelled_when_its_own_ceiling_is_crossed() {
     scene.stop(0);
     assert_eq!(scene.statuses(), "cancelled cancelled");
     assert!(scene.tree.root().error().unwrap().message.contains("budget_exhausted"));
-    assert_eq!(
-        scene.tree.usage().tokens,
-        11,
-        "by no more than the call that was under way"
-    );
+    assert_eq!(scene.tree.usage().tokens, 11, "by no more than the call that was under way");
 }
 
 /// What was spent beyond a reservation is seen above once it settles, and that
@@ -272,7 +211,8 @@ fn an_overspent_reservation_is_acted_on_above_when_it_settles() {
         1 budget settled, {"tokens":0} back
         0 budget exhausted
         0 cancels [0] (budget_exhausted)
-    "#]].assert_eq(&scene.told());
+    "#]]
+    .assert_eq(&scene.told());
     assert_eq!(left(&scene, 0), Some(0));
 }
 
@@ -280,18 +220,10 @@ fn an_overspent_reservation_is_acted_on_above_when_it_settles() {
 fn running_guests_burn_the_wall_clock_together() {
     let mut scene = Scene::under(|_, request| request.budget.wall_ms = Some(300));
     let run = scene.live(0, child("a"));
-    assert_eq!(
-        scene.tree.next_timer(),
-        Some(Timestamp(START + 150)),
-        "two guests, 300 ms"
-    );
+    assert_eq!(scene.tree.next_timer(), Some(Timestamp(START + 150)), "two guests, 300 ms");
     scene.wait(50);
     scene.ok(run);
-    assert_eq!(
-        scene.tree.next_timer(),
-        Some(Timestamp(START + 250)),
-        "100 are gone, and one guest is left"
-    );
+    assert_eq!(scene.tree.next_timer(), Some(Timestamp(START + 250)), "100 are gone, and one guest is left");
     scene.skip();
     scene.wait(199);
     assert_eq!(scene.told(), "");
@@ -310,11 +242,7 @@ fn a_reservation_brings_the_end_of_the_wall_clock_nearer() {
     assert_eq!(scene.tree.next_timer(), Some(Timestamp(START + 100)));
     scene.wait(10);
     scene.ok(run);
-    assert_eq!(
-        scene.tree.next_timer(),
-        Some(Timestamp(START + 290)),
-        "what it did not take comes back"
-    );
+    assert_eq!(scene.tree.next_timer(), Some(Timestamp(START + 290)), "what it did not take comes back");
 }
 
 #[test]
@@ -323,10 +251,7 @@ fn what_running_guests_have_burnt_cannot_be_reserved() {
     scene.wait(200);
     let ask = |ms| with(child("a"), |request| request.budget.wall_ms = Some(ms));
     let denial = scene.try_spawn(0, ask(101)).unwrap_err();
-    assert_eq!(
-        (denial.code, denial.limit, denial.current),
-        (Code::BudgetExhausted, Some(300), Some(200))
-    );
+    assert_eq!((denial.code, denial.limit, denial.current), (Code::BudgetExhausted, Some(300), Some(200)));
     assert!(scene.try_spawn(0, ask(100)).is_ok());
 }
 
@@ -338,10 +263,7 @@ fn a_policys_budget_holds_for_every_tree() {
         (policy.budget.tokens, request.budget.tokens) = (Some(7), Some(3));
     });
     assert_eq!(left(&scene_of_its_own, 0), Some(3));
-    assert_eq!(
-        scene.try_spawn(0, budgeted(child("a"), 8)).unwrap_err().code,
-        Code::BudgetExhausted
-    );
+    assert_eq!(scene.try_spawn(0, budgeted(child("a"), 8)).unwrap_err().code, Code::BudgetExhausted);
 }
 
 /// A model call may come back after the guest that made it was stopped.

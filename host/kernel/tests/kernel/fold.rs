@@ -9,14 +9,7 @@ use crate::simulation::auditor::Auditor;
 fn log() -> Vec<Event> {
     let mut scene = Scene::under(|_, request| request.budget.tokens = Some(100));
     let one = scene.live(0, with(boss(), |request| request.budget.tokens = Some(10)));
-    scene.group(
-        one,
-        JoinPolicy {
-            mode: JoinMode::FailFast,
-            ..JoinPolicy::default()
-        },
-        [child("a"), retrying(2, 5)],
-    );
+    scene.group(one, JoinPolicy { mode: JoinMode::FailFast, ..JoinPolicy::default() }, [child("a"), retrying(2, 5)]);
     scene.flake(3);
     scene.wait(5);
     scene.start(3);
@@ -66,16 +59,10 @@ fn a_log_that_speaks_of_what_is_not_there_is_refused() {
         refusal(log)
     };
     let find = |wanted: fn(&Fact) -> bool| log.iter().position(|event| wanted(&event.fact)).unwrap();
-    let stranger = RunId {
-        root: RootId(1),
-        index: 0,
-    };
+    let stranger = RunId { root: RootId(1), index: 0 };
     assert!(broken(1, &|event| event.run_id = id(99)).contains("which was not spawned"));
     assert!(broken(1, &|event| event.run_id = stranger).contains("which was not spawned"));
-    assert!(
-        broken(2, &|event| event.run_id = id(1)).contains("which was not spawned"),
-        "its own child"
-    );
+    assert!(broken(2, &|event| event.run_id = id(1)).contains("which was not spawned"), "its own child");
     let life = find(|fact| matches!(fact, Fact::ChildLifecycle(_)));
     assert!(
         broken(life, &|event| match &mut event.fact {
@@ -116,18 +103,14 @@ fn spawns_out_of_order_are_refused() {
     let log = log();
     let broken = |place: usize, change: &dyn Fn(&mut SpawnDecision)| {
         let mut log = log.clone();
-        let Fact::SpawnDecision(decision) = &mut log[place].fact else {
-            panic!("{:?}", log[place])
-        };
+        let Fact::SpawnDecision(decision) = &mut log[place].fact else { panic!("{:?}", log[place]) };
         change(decision);
         refusal(log)
     };
     assert!(broken(2, &|decision| decision.spawned_run_ids[0] = id(2)).contains("out of order"));
     assert!(broken(2, &|decision| decision.spawned_run_ids.clear()).contains("other runs than it names"));
     assert!(broken(2, &|decision| decision.group_id = Some(group_id(0))).contains("another group than it names"));
-    let Fact::SpawnDecision(opening) = &log[0].fact else {
-        panic!()
-    };
+    let Fact::SpawnDecision(opening) = &log[0].fact else { panic!() };
     assert!(broken(2, &|decision| decision.tree = opening.tree.clone()).contains("opened once"));
     assert!(broken(0, &|decision| decision.idempotent = true).contains("its root run alone"));
 }
@@ -177,9 +160,7 @@ fn the_auditor_notices_a_broken_rule() {
     let starts = broken(&|log| log.insert(2, log[1].clone()));
     assert!(starts.contains("not started twice"), "{starts}");
     let revived = broken(&|log| {
-        let start = log
-            .iter()
-            .rposition(|e| matches!(&e.fact, Fact::ChildLifecycle(l) if l.status == Step::Started));
+        let start = log.iter().rposition(|e| matches!(&e.fact, Fact::ChildLifecycle(l) if l.status == Step::Started));
         let start = log[start.unwrap()].clone();
         log.push(start);
     });

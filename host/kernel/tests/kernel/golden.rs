@@ -10,14 +10,7 @@ use crate::scene::*;
 
 /// The text of an event is this one, and is read back as the same event.
 fn check(fact: Fact, expected: Expect) {
-    let event = Event {
-        seq: 7,
-        at: Timestamp(START),
-        run_id: id(0),
-        node_id: None,
-        surface: Surface::Guest,
-        fact,
-    };
+    let event = Event { seq: 7, at: Timestamp(START), run_id: id(0), node_id: None, surface: Surface::Guest, fact };
     let text = serde_json::to_string(&event).unwrap();
     let read: Event = serde_json::from_str(&text).unwrap();
     assert_eq!(read, event);
@@ -44,22 +37,11 @@ fn life(status: Step) -> ChildLifecycle {
 }
 
 fn error() -> RunError {
-    RunError {
-        code: "flaky".into(),
-        message: "try again".into(),
-        retryable: true,
-        details: Some(json("[1]")),
-    }
+    RunError { code: "flaky".into(), message: "try again".into(), retryable: true, details: Some(json("[1]")) }
 }
 
 fn usage() -> Usage {
-    Usage {
-        tokens: 1,
-        cost_microusd: 2,
-        wall_ms: 3,
-        cpu_us: 4,
-        host_calls: 5,
-    }
+    Usage { tokens: 1, cost_microusd: 2, wall_ms: 3, cpu_us: 4, host_calls: 5 }
 }
 
 fn check_step(life: ChildLifecycle, expected: Expect) {
@@ -75,10 +57,7 @@ fn every_step_of_a_life() {
             "data":{"child_run_id":"00000000-0000-feed-0000-000000000000.1","status":"queued","attempt":1}}"#]],
     );
     check_step(
-        ChildLifecycle {
-            group_id: Some(group_id(2)),
-            ..life(Step::Started)
-        },
+        ChildLifecycle { group_id: Some(group_id(2)), ..life(Step::Started) },
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.child_lifecycle","surface":"guest","visibility":"client",
             "data":{"child_run_id":"00000000-0000-feed-0000-000000000000.1","status":"started","group_id":"00000000-0000-feed-0000-000000000000.g2","attempt":1}}"#]],
@@ -120,31 +99,20 @@ fn every_step_of_a_life() {
             "data":{"child_run_id":"00000000-0000-feed-0000-000000000000.1","status":"closing","attempt":1,"output":{"a": 1},"fate":"completed","guest_stopped":true}}"#]],
     );
     check_step(
-        ChildLifecycle {
-            output: Some(json("1")),
-            usage: Some(usage()),
-            ..life(Step::Completed)
-        },
+        ChildLifecycle { output: Some(json("1")), usage: Some(usage()), ..life(Step::Completed) },
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.child_lifecycle","surface":"guest","visibility":"client",
             "data":{"child_run_id":"00000000-0000-feed-0000-000000000000.1","status":"completed","attempt":1,"usage":{"tokens":1,"cost_microusd":2,"wall_ms":3,"cpu_us":4,"host_calls":5},"output":1}}"#]],
     );
     check_step(
-        ChildLifecycle {
-            error: Some(RunError::new("broken", "it broke")),
-            ..life(Step::Failed)
-        },
+        ChildLifecycle { error: Some(RunError::new("broken", "it broke")), ..life(Step::Failed) },
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.child_lifecycle","surface":"guest","visibility":"client",
             "data":{"child_run_id":"00000000-0000-feed-0000-000000000000.1","status":"failed","attempt":1,"error":{"code":"broken","message":"it broke","retryable":false}}}"#]],
     );
     let late = Some(RunStatus::Completed);
     check_step(
-        ChildLifecycle {
-            reason: Some("enough".into()),
-            late,
-            ..life(Step::Cancelled)
-        },
+        ChildLifecycle { reason: Some("enough".into()), late, ..life(Step::Cancelled) },
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.child_lifecycle","surface":"guest","visibility":"client",
             "data":{"child_run_id":"00000000-0000-feed-0000-000000000000.1","status":"cancelled","attempt":1,"reason":"enough","late":"completed"}}"#]],
@@ -158,9 +126,7 @@ fn every_step_of_a_life() {
 }
 
 fn spec() -> RunSpec {
-    let Resolution::Found(plugin) = found("a") else {
-        panic!()
-    };
+    let Resolution::Found(plugin) = found("a") else { panic!() };
     let request = with(keyed("a@^1", "k"), |request| {
         request.input = json(r#"{"n": 1.0}"#);
         request.scopes = Grant::new(scopes(&["fs.read:x"]), scopes(&["llm:*"]));
@@ -172,11 +138,7 @@ fn spec() -> RunSpec {
             max_ms: Some(100),
             jitter: 0.1,
         });
-        request.budget = Budget {
-            tokens: Some(9),
-            cpu_ms: Some(8),
-            ..Budget::default()
-        };
+        request.budget = Budget { tokens: Some(9), cpu_ms: Some(8), ..Budget::default() };
         request.parent_close = ParentClose::Wait;
         request.priority = Priority::Low;
     });
@@ -205,10 +167,7 @@ fn decision() -> SpawnDecision {
 
 #[test]
 fn a_spawn_decision() {
-    let found_again = SpawnDecision {
-        idempotent: true,
-        ..decision()
-    };
+    let found_again = SpawnDecision { idempotent: true, ..decision() };
     check(
         Fact::SpawnDecision(Box::new(found_again)),
         expect![[r#"
@@ -222,12 +181,7 @@ fn a_spawn_decision() {
         timeout_ms: 60_000,
         warnings: vec!["mind".into()],
     };
-    let spawned = SpawnDecision {
-        runs: vec![spec()],
-        group_id: Some(group_id(0)),
-        group: Some(group),
-        ..decision()
-    };
+    let spawned = SpawnDecision { runs: vec![spec()], group_id: Some(group_id(0)), group: Some(group), ..decision() };
     check(
         Fact::SpawnDecision(Box::new(spawned)),
         expect![[r#"
@@ -243,21 +197,11 @@ fn a_spawn_decision_that_opens_a_tree() {
     let entry = Orchestrator {
         targets: vec!["a*".into()],
         scopes: scopes(&["llm:*"]),
-        limits: Tightening {
-            max_depth: Some(1),
-            ..Tightening::default()
-        },
+        limits: Tightening { max_depth: Some(1), ..Tightening::default() },
     };
     policy.orchestrators.insert("lead".into(), entry);
-    let budget = Budget {
-        wall_ms: Some(1),
-        ..Budget::default()
-    };
-    let tree = Some(TreeSpec {
-        tenant: Tenant::default_tenant(),
-        policy: policy.into(),
-        budget,
-    });
+    let budget = Budget { wall_ms: Some(1), ..Budget::default() };
+    let tree = Some(TreeSpec { tenant: Tenant::default_tenant(), policy: policy.into(), budget });
     check(
         Fact::SpawnDecision(Box::new(SpawnDecision { tree, ..decision() })),
         expect![[r#"
@@ -273,12 +217,7 @@ fn a_join_decision() {
         mode: JoinMode::FailFast,
         status: JoinStatus::CompletedWithErrors,
         complete: true,
-        counts: JoinCounts {
-            success: 1,
-            failure: 2,
-            cancelled: 3,
-            running: 0,
-        },
+        counts: JoinCounts { success: 1, failure: 2, cancelled: 3, running: 0 },
         reason: "all_ended".into(),
         trigger_run_id: Some(id(1)),
     };
@@ -322,22 +261,14 @@ fn a_cancellation_propagation() {
 
 #[test]
 fn what_a_router_and_a_judge_have_answered() {
-    let answered = PluginVerdict {
-        run_id: id(1),
-        answer: Some(json(r#"{"route":"on"}"#)),
-        error: None,
-    };
+    let answered = PluginVerdict { run_id: id(1), answer: Some(json(r#"{"route":"on"}"#)), error: None };
     check(
         Fact::RouteDecision(answered),
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.route_decision","surface":"guest","visibility":"client",
             "data":{"run_id":"00000000-0000-feed-0000-000000000000.1","answer":{"route":"on"}}}"#]],
     );
-    let failed = PluginVerdict {
-        run_id: id(1),
-        answer: None,
-        error: Some(RunError::new("trap", "it trapped")),
-    };
+    let failed = PluginVerdict { run_id: id(1), answer: None, error: Some(RunError::new("trap", "it trapped")) };
     check(
         Fact::JudgeVerdict(failed),
         expect![[r#"
@@ -349,12 +280,7 @@ fn what_a_router_and_a_judge_have_answered() {
 #[test]
 fn a_replan_decision() {
     let steps = vec![
-        PlanStep {
-            action: "retry".into(),
-            run_id: Some(id(2)),
-            replaces: Some(id(1)),
-            denied: None,
-        },
+        PlanStep { action: "retry".into(), run_id: Some(id(2)), replaces: Some(id(1)), denied: None },
         PlanStep {
             action: "cancel".into(),
             run_id: None,
@@ -362,12 +288,7 @@ fn a_replan_decision() {
             denied: Some(Denial::new(Code::RunNotFound, "evaluate_and_replan", "it is not there")),
         },
     ];
-    let plan = AppliedPlan {
-        rationale: "why".into(),
-        steps,
-        group_id: Some(group_id(0)),
-        aborted: true,
-    };
+    let plan = AppliedPlan { rationale: "why".into(), steps, group_id: Some(group_id(0)), aborted: true };
     let decision = ReplanDecision {
         run_id: id(0),
         needs_replan: true,
@@ -389,12 +310,7 @@ fn a_replan_decision() {
 
 #[test]
 fn a_progress_report() {
-    let progress = Progress {
-        message: "half".into(),
-        fraction: Some(0.1),
-        data: Some(json("{}")),
-        dropped: 3,
-    };
+    let progress = Progress { message: "half".into(), fraction: Some(0.1), data: Some(json("{}")), dropped: 3 };
     check(
         Fact::Progress(progress),
         expect![[r#"
@@ -405,20 +321,9 @@ fn a_progress_report() {
 
 #[test]
 fn a_budget_move() {
-    let budget = Budget {
-        tokens: Some(1),
-        cost_microusd: Some(2),
-        wall_ms: Some(3),
-        cpu_ms: Some(4),
-        host_calls: Some(5),
-    };
-    let moved = BudgetMove {
-        reserved: budget,
-        spent: usage(),
-        refunded: budget,
-        exhausted: true,
-        settled: true,
-    };
+    let budget =
+        Budget { tokens: Some(1), cost_microusd: Some(2), wall_ms: Some(3), cpu_ms: Some(4), host_calls: Some(5) };
+    let moved = BudgetMove { reserved: budget, spent: usage(), refunded: budget, exhausted: true, settled: true };
     check(
         Fact::Budget(Box::new(moved)),
         expect![[r#"
@@ -437,19 +342,9 @@ fn a_budget_move() {
 fn an_event_of_a_graphs_node_names_it() {
     let fact = Fact::ChildLifecycle(Box::new(life(Step::Started)));
     let node_id = Some("fan".into());
-    let event = Event {
-        seq: 1,
-        at: Timestamp(0),
-        run_id: id(1),
-        node_id,
-        surface: Surface::Graph,
-        fact,
-    };
+    let event = Event { seq: 1, at: Timestamp(0), run_id: id(1), node_id, surface: Surface::Graph, fact };
     let text = serde_json::to_string(&event).unwrap();
-    assert!(
-        text.contains(r#""node_id":"fan","event":"orchestration.child_lifecycle","surface":"graph""#),
-        "{text}"
-    );
+    assert!(text.contains(r#""node_id":"fan","event":"orchestration.child_lifecycle","surface":"graph""#), "{text}");
     assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
 }
 
@@ -462,19 +357,10 @@ fn an_event_that_is_not_known_fails_loudly() {
         );
         serde_json::from_str::<Event>(&text).map_err(|error| error.to_string())
     };
-    assert_eq!(
-        event("orchestration.merge", "{}").unwrap_err(),
-        "unknown event `orchestration.merge` at seq 9"
-    );
+    assert_eq!(event("orchestration.merge", "{}").unwrap_err(), "unknown event `orchestration.merge` at seq 9");
     let error = event("orchestration.progress", "{}").unwrap_err();
-    assert!(
-        error.starts_with("data of orchestration.progress at seq 9: missing field `message`"),
-        "{error}"
-    );
-    let error = event(
-        "orchestration.child_lifecycle",
-        r#"{"child_run_id":"x","status":"started","attempt":1}"#,
-    );
+    assert!(error.starts_with("data of orchestration.progress at seq 9: missing field `message`"), "{error}");
+    let error = event("orchestration.child_lifecycle", r#"{"child_run_id":"x","status":"started","attempt":1}"#);
     assert!(error.unwrap_err().contains("`x` is not a run id"));
     let error = event(
         "orchestration.child_lifecycle",
@@ -492,23 +378,12 @@ fn a_field_more_or_less_is_read() {
         id(0)
     );
     let event: Event = serde_json::from_str(&text).unwrap();
-    let Fact::ChildLifecycle(read) = event.fact else {
-        panic!()
-    };
-    assert_eq!(
-        *read,
-        ChildLifecycle {
-            child_run_id: id(0),
-            ..life(Step::Started)
-        }
-    );
+    let Fact::ChildLifecycle(read) = event.fact else { panic!() };
+    assert_eq!(*read, ChildLifecycle { child_run_id: id(0), ..life(Step::Started) });
 }
 
 #[test]
 fn what_is_on_its_way_to_its_end_is_not_for_clients() {
     let of = |step| Fact::ChildLifecycle(Box::new(life(step))).visibility();
-    assert_eq!(
-        (of(Step::Closing), of(Step::Completed)),
-        (Visibility::Internal, Visibility::Client)
-    );
+    assert_eq!((of(Step::Closing), of(Step::Completed)), (Visibility::Internal, Visibility::Client));
 }

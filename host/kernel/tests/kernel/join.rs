@@ -6,19 +6,11 @@ use pleach_kernel::*;
 use crate::scene::*;
 
 fn mode(mode: JoinMode) -> JoinPolicy {
-    JoinPolicy {
-        mode,
-        quorum: None,
-        timeout_ms: Some(1_000),
-    }
+    JoinPolicy { mode, quorum: None, timeout_ms: Some(1_000) }
 }
 
 fn quorum(quorum: u32) -> JoinPolicy {
-    JoinPolicy {
-        mode: JoinMode::Quorum,
-        quorum: Some(quorum),
-        timeout_ms: Some(1_000),
-    }
+    JoinPolicy { mode: JoinMode::Quorum, quorum: Some(quorum), timeout_ms: Some(1_000) }
 }
 
 /// Plays `script` on a group of `count` running members, which are the runs 1,
@@ -46,11 +38,7 @@ fn play(join: JoinPolicy, count: u32, script: &str) -> Scene {
 fn check(join: JoinPolicy, count: u32, script: &str, expected: Expect) {
     let mut scene = play(join, count, script);
     let mut text = scene.told();
-    match scene
-        .tree
-        .join(scene.at(), Caller::Run(id(0)), Surface::Guest, group_id(0))
-        .unwrap()
-    {
+    match scene.tree.join(scene.at(), Caller::Run(id(0)), Surface::Guest, group_id(0)).unwrap() {
         JoinAnswer::Waiting => text += "waiting\n",
         JoinAnswer::Decided(result) => {
             let words: Vec<&str> = result.outputs.iter().map(|member| member.status.as_str()).collect();
@@ -324,30 +312,15 @@ fn the_first_success_is_enough() {
 
 #[test]
 fn a_timeout_gives_what_had_finished_in_every_mode() {
-    for join in [
-        mode(JoinMode::BestEffort),
-        mode(JoinMode::FailFast),
-        quorum(2),
-        mode(JoinMode::FirstSuccess),
-    ] {
-        let first = if join.mode == JoinMode::FirstSuccess {
-            "fail 1"
-        } else {
-            "ok 1"
-        };
+    for join in [mode(JoinMode::BestEffort), mode(JoinMode::FailFast), quorum(2), mode(JoinMode::FirstSuccess)] {
+        let first = if join.mode == JoinMode::FirstSuccess { "fail 1" } else { "ok 1" };
         let mut scene = play(join, 3, &format!("{first}, wait 999"));
         assert_eq!(scene.tree.join_result(group_id(0)), None, "{:?}", join.mode);
         scene.skip();
         scene.wait(1);
         let result = scene.tree.join_result(group_id(0)).unwrap();
-        assert_eq!(
-            (result.status, &*result.reason),
-            (JoinStatus::TimedOut, "join_timed_out")
-        );
-        assert_eq!(
-            (result.complete, result.cancelled_count, result.running_count),
-            (false, 2, 0)
-        );
+        assert_eq!((result.status, &*result.reason), (JoinStatus::TimedOut, "join_timed_out"));
+        assert_eq!((result.complete, result.cancelled_count, result.running_count), (false, 2, 0));
         assert!(scene.told().ends_with("0 cancels [2 3] (join_timed_out)\n"));
     }
 }
@@ -355,39 +328,18 @@ fn a_timeout_gives_what_had_finished_in_every_mode() {
 #[test]
 fn the_timer_starts_with_the_group_and_nobody_has_to_ask() {
     let mut scene = Scene::new();
-    let join = JoinPolicy {
-        timeout_ms: None,
-        ..JoinPolicy::default()
-    };
-    scene
-        .try_group(
-            0,
-            SpawnGroup {
-                join,
-                ..members([child("a")])
-            },
-        )
-        .unwrap();
+    let join = JoinPolicy { timeout_ms: None, ..JoinPolicy::default() };
+    scene.try_group(0, SpawnGroup { join, ..members([child("a")]) }).unwrap();
     scene.wait(59_999);
     scene.start(1);
     assert_eq!(scene.tree.join_result(group_id(0)), None);
     scene.wait(1);
-    assert_eq!(
-        scene.tree.join_result(group_id(0)).unwrap().status,
-        JoinStatus::TimedOut
-    );
+    assert_eq!(scene.tree.join_result(group_id(0)).unwrap().status, JoinStatus::TimedOut);
 }
 
 #[test]
 fn a_timeout_of_nothing_fires_at_once() {
-    let mut scene = play(
-        JoinPolicy {
-            timeout_ms: Some(0),
-            ..JoinPolicy::default()
-        },
-        1,
-        "wait 0",
-    );
+    let mut scene = play(JoinPolicy { timeout_ms: Some(0), ..JoinPolicy::default() }, 1, "wait 0");
     expect![[r#"
         join g0: TimedOut (join_timed_out), 0/0/1
         0 cancels [1] (join_timed_out)
@@ -414,10 +366,7 @@ fn what_comes_first_in_the_log_wins_a_tie() {
     scene.now += 1_000;
     scene.ok(1);
     scene.wait(0);
-    assert_eq!(
-        scene.tree.join_result(group_id(0)).unwrap().status,
-        JoinStatus::Completed
-    );
+    assert_eq!(scene.tree.join_result(group_id(0)).unwrap().status, JoinStatus::Completed);
 }
 
 #[test]
@@ -437,13 +386,8 @@ fn a_decided_join_never_changes_bit_for_bit() {
     let mut scene = play(mode(JoinMode::FailFast), 4, "ok 1, fail 2");
     let first = serde_json::to_string(&scene.tree.join_result(group_id(0))).unwrap();
     let ask = |scene: &mut Scene| {
-        let answer = scene
-            .tree
-            .join(scene.at(), Caller::Run(id(0)), Surface::Guest, group_id(0))
-            .unwrap();
-        let JoinAnswer::Decided(result) = answer else {
-            panic!("it was decided")
-        };
+        let answer = scene.tree.join(scene.at(), Caller::Run(id(0)), Surface::Guest, group_id(0)).unwrap();
+        let JoinAnswer::Decided(result) = answer else { panic!("it was decided") };
         serde_json::to_string(&Some(result)).unwrap()
     };
     scene.ok(3);
@@ -460,16 +404,9 @@ fn a_decided_join_never_changes_bit_for_bit() {
 fn a_member_that_was_not_heard_in_time_is_told_as_cancelled() {
     let scene = play(quorum(1), 2, "ok 2, ok 1");
     let result = scene.tree.join_result(group_id(0)).unwrap();
-    let told: Vec<_> = result
-        .outputs
-        .iter()
-        .map(|member| (member.status, member.output.is_some()))
-        .collect();
+    let told: Vec<_> = result.outputs.iter().map(|member| (member.status, member.output.is_some())).collect();
     assert_eq!(told, [(RunStatus::Cancelled, false), (RunStatus::Completed, true)]);
-    assert_eq!(
-        (result.success_count, result.cancelled_count, result.failure_count),
-        (1, 1, 0)
-    );
+    assert_eq!((result.success_count, result.cancelled_count, result.failure_count), (1, 1, 0));
     assert_eq!(result.decided_at_seq, scene.log()[scene.log().len() - 3].seq);
 }
 
@@ -481,10 +418,7 @@ fn a_timed_out_member_is_a_failure() {
     scene.wait(10);
     scene.stop(1);
     let result = scene.tree.join_result(group_id(0)).unwrap();
-    assert_eq!(
-        (result.status, result.outputs[0].status),
-        (JoinStatus::Failed, RunStatus::TimedOut)
-    );
+    assert_eq!((result.status, result.outputs[0].status), (JoinStatus::Failed, RunStatus::TimedOut));
 }
 
 #[test]
@@ -515,15 +449,6 @@ fn only_the_owner_its_ancestors_and_the_operator_may_join() {
     assert_eq!(ask(Caller::Run(id(member)), group_id(0)), "not_in_lineage");
     assert_eq!(ask(Caller::Run(id(sibling)), group_id(0)), "not_in_lineage");
     assert_eq!(ask(Caller::Run(id(owner)), group_id(1)), "group_not_found");
-    assert_eq!(
-        ask(
-            Caller::Run(id(owner)),
-            GroupId {
-                root: RootId(1),
-                index: 0
-            }
-        ),
-        "group_not_found"
-    );
+    assert_eq!(ask(Caller::Run(id(owner)), GroupId { root: RootId(1), index: 0 }), "group_not_found");
     scene.take();
 }

@@ -10,14 +10,7 @@ fn a_result_that_comes_after_a_cancel_is_noted_and_not_merged() {
     let mut scene = Scene::new();
     let run = scene.live(0, child("a"));
     scene.cancel(Caller::Operator, Cancel::of(id(run))).unwrap();
-    scene.finish(
-        run,
-        Outcome::Completed(json("1")),
-        Usage {
-            tokens: 7,
-            ..Usage::default()
-        },
-    );
+    scene.finish(run, Outcome::Completed(json("1")), Usage { tokens: 7, ..Usage::default() });
     expect![[r#"
         0 spawns [1]
         1 started
@@ -56,12 +49,7 @@ fn the_end_of_an_earlier_try_means_nothing_to_a_later_one() {
     scene.wait(10);
     scene.start(run);
     scene.skip();
-    let late = Finish {
-        run_id: id(run),
-        attempt: 1,
-        outcome: Outcome::Completed(json("1")),
-        usage: Usage::default(),
-    };
+    let late = Finish { run_id: id(run), attempt: 1, outcome: Outcome::Completed(json("1")), usage: Usage::default() };
     scene.tree.finish(scene.at(), late);
     scene.take();
     assert_eq!((scene.told(), scene.status(run)), (String::new(), RunStatus::Running));

@@ -19,10 +19,7 @@ fn exactly_max_fanout_children_are_admitted_over_a_lifetime() {
         let denial = scene.try_spawn(0, child("a")).unwrap_err();
         assert_eq!(denial.code, Code::MaxFanout);
         let limit = u64::from(limit);
-        assert_eq!(
-            (denial.limit, denial.requested, denial.current),
-            (Some(limit), Some(1), Some(limit))
-        );
+        assert_eq!((denial.limit, denial.requested, denial.current), (Some(limit), Some(1), Some(limit)));
     }
 }
 
@@ -37,10 +34,7 @@ fn exactly_max_depth_levels_are_admitted() {
         let denial = scene.try_spawn(deepest, boss()).unwrap_err();
         let (limit, current) = (u64::from(limit), u64::from(limit));
         assert_eq!(denial.code, Code::MaxDepth);
-        assert_eq!(
-            (denial.limit, denial.requested, denial.current),
-            (Some(limit), Some(limit + 1), Some(current))
-        );
+        assert_eq!((denial.limit, denial.requested, denial.current), (Some(limit), Some(limit + 1), Some(current)));
     }
 }
 
@@ -54,10 +48,7 @@ fn exactly_max_children_total_descendants_are_admitted_wherever_they_hang() {
     scene.spawn(0, child("a"));
     for caller in [0, one] {
         let denial = scene.try_spawn(caller, child("a")).unwrap_err();
-        assert_eq!(
-            (denial.code, denial.limit, denial.current),
-            (Code::MaxChildrenTotal, Some(4), Some(4))
-        );
+        assert_eq!((denial.code, denial.limit, denial.current), (Code::MaxChildrenTotal, Some(4), Some(4)));
     }
 }
 
@@ -77,21 +68,10 @@ fn at_max_concurrency_runs_are_queued_and_not_denied() {
 #[test]
 fn limits_only_tighten_on_the_way_down() {
     let mut scene = Scene::under(|policy, _| {
-        let tight = Tightening {
-            max_fanout: Some(1),
-            max_depth: Some(99),
-            ..Tightening::default()
-        };
-        let wide = Tightening {
-            max_fanout: Some(7),
-            ..Tightening::default()
-        };
+        let tight = Tightening { max_fanout: Some(1), max_depth: Some(99), ..Tightening::default() };
+        let wide = Tightening { max_fanout: Some(7), ..Tightening::default() };
         for (name, limits) in [("tight", tight), ("wide", wide)] {
-            let entry = Orchestrator {
-                targets: vec!["*".into()],
-                scopes: policy.scopes.clone(),
-                limits,
-            };
+            let entry = Orchestrator { targets: vec!["*".into()], scopes: policy.scopes.clone(), limits };
             policy.orchestrators.insert(name.into(), entry);
         }
     });
@@ -108,21 +88,11 @@ fn limits_only_tighten_on_the_way_down() {
 
 #[test]
 fn whoever_submits_may_tighten_and_not_loosen() {
-    let limits = Limits {
-        max_depth: 1,
-        max_fanout: 1_000_000,
-        ..Limits::CEILING
-    };
-    let submit = Submit {
-        spawn: ready(child("lead")),
-        limits,
-    };
+    let limits = Limits { max_depth: 1, max_fanout: 1_000_000, ..Limits::CEILING };
+    let submit = Submit { spawn: ready(child("lead")), limits };
     let tenant = Tenant::default_tenant();
     let tree = Tree::open(Timestamp(START), root(), tenant, policy().into(), Surface::Api, submit).unwrap();
-    assert_eq!(
-        (tree.root().spec.limits.max_depth, tree.root().spec.limits.max_fanout),
-        (1, 10_000)
-    );
+    assert_eq!((tree.root().spec.limits.max_depth, tree.root().spec.limits.max_fanout), (1, 10_000));
 }
 
 #[test]
@@ -137,21 +107,10 @@ fn the_tenants_queue_is_bounded_over_all_its_trees() {
             .code,
         Code::QuotaExceeded
     );
-    assert!(
-        scene
-            .tree
-            .spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), 0)
-            .is_ok()
-    );
+    assert!(scene.tree.spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), 0).is_ok());
     scene.tree.set_queued(2);
-    let denial = scene
-        .tree
-        .spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), 1)
-        .unwrap_err();
-    assert_eq!(
-        (denial.code, denial.limit, denial.current),
-        (Code::QuotaExceeded, Some(2), Some(2))
-    );
+    let denial = scene.tree.spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), 1).unwrap_err();
+    assert_eq!((denial.code, denial.limit, denial.current), (Code::QuotaExceeded, Some(2), Some(2)));
     scene.tree.set_queued(0);
     scene.take();
 }

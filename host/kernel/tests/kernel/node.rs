@@ -10,10 +10,7 @@ fn a_run_knows_where_it_stands() {
     let parent = scene.live(0, boss());
     let mut group = members([keyed("a", "x"), child("a")]);
     group.members[0].request.spawn_key = None;
-    group
-        .members
-        .iter_mut()
-        .for_each(|member| member.node_id = Some("fan".into()));
+    group.members.iter_mut().for_each(|member| member.node_id = Some("fan".into()));
     group.node_id = Some("fan".into());
     let spawned = scene.try_group(parent, group).unwrap();
     expect_test::expect![[r#"
@@ -32,10 +29,7 @@ fn a_run_knows_where_it_stands() {
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&spawned.members[1].lineage).unwrap());
     let root = scene.tree.lineage(scene.tree.root());
-    assert_eq!(
-        (root.depth, root.parent_run_id, root.spawn_key, root.group_id),
-        (0, None, None, None)
-    );
+    assert_eq!((root.depth, root.parent_run_id, root.spawn_key, root.group_id), (0, None, None, None));
 }
 
 /// An event is about a run under the node of its parent's graph.
@@ -84,25 +78,16 @@ fn the_same_calls_through_another_surface_write_the_same_events() {
     let log = |surface| {
         let mut scene = Scene::new();
         let now = scene.at();
-        scene
-            .tree
-            .spawn_group(now, id(0), surface, members([child("a"), child("judge")]), 0)
-            .unwrap();
+        scene.tree.spawn_group(now, id(0), surface, members([child("a"), child("judge")]), 0).unwrap();
         scene.take();
         for run in [1, 2] {
             scene.start(run);
             scene.ok(run);
         }
-        scene
-            .tree
-            .cancel_subtree(now, Caller::Run(id(0)), surface, &Cancel::of(id(0)))
-            .unwrap();
+        scene.tree.cancel_subtree(now, Caller::Run(id(0)), surface, &Cancel::of(id(0))).unwrap();
         scene.take();
         let facts = scene.log().iter().map(|event| event.fact.clone());
-        (
-            facts.collect::<Vec<_>>(),
-            scene.log()[2..].iter().all(|event| event.surface == surface),
-        )
+        (facts.collect::<Vec<_>>(), scene.log()[2..].iter().all(|event| event.surface == surface))
     };
     let (guest, graph, api) = (log(Surface::Guest), log(Surface::Graph), log(Surface::Api));
     assert_eq!((&guest.0, &guest.0), (&graph.0, &api.0));

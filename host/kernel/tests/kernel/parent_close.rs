@@ -91,15 +91,7 @@ fn abandon_lets_the_child_run_on() {
 #[test]
 fn a_parent_that_is_cancelled_or_times_out_waits_for_nobody() {
     let cancel = |scene: &mut Scene| {
-        scene
-            .cancel(
-                Caller::Operator,
-                Cancel {
-                    include_root: true,
-                    ..Cancel::of(id(1))
-                },
-            )
-            .unwrap();
+        scene.cancel(Caller::Operator, Cancel { include_root: true, ..Cancel::of(id(1)) }).unwrap();
         scene.stop(1);
         scene.stop(2);
     };
@@ -174,11 +166,7 @@ fn a_queued_child_of_a_parent_that_waits_still_starts() {
     scene.live(0, boss());
     scene.spawn(1, closing(ParentClose::Wait));
     scene.ok(1);
-    assert_eq!(
-        scene.try_spawn(1, child("a")).unwrap_err().code,
-        Code::CallerCancelled,
-        "but nothing new"
-    );
+    assert_eq!(scene.try_spawn(1, child("a")).unwrap_err().code, Code::CallerCancelled, "but nothing new");
     scene.start(2);
     scene.ok(2);
     assert_eq!(scene.statuses(), "running completed completed");
@@ -189,10 +177,7 @@ fn the_tree_ends_with_its_last_run_and_not_with_its_root() {
     let mut scene = Scene::new();
     scene.live(0, closing(ParentClose::Abandon));
     scene.ok(0);
-    assert_eq!(
-        (scene.tree.root().status, scene.tree.is_ended()),
-        (RunStatus::Completed, false)
-    );
+    assert_eq!((scene.tree.root().status, scene.tree.is_ended()), (RunStatus::Completed, false));
     scene.ok(1);
     assert!(scene.tree.is_ended());
 }
@@ -200,11 +185,7 @@ fn the_tree_ends_with_its_last_run_and_not_with_its_root() {
 #[test]
 fn a_join_spares_what_its_losers_have_abandoned() {
     let mut scene = Scene::new();
-    let join = JoinPolicy {
-        mode: JoinMode::FirstSuccess,
-        quorum: None,
-        timeout_ms: None,
-    };
+    let join = JoinPolicy { mode: JoinMode::FirstSuccess, quorum: None, timeout_ms: None };
     let first = scene.group(0, join, [boss(), boss()]);
     let kept = scene.live(first, closing(ParentClose::Abandon));
     let lost = scene.live(first, closing(ParentClose::Wait));
@@ -218,8 +199,5 @@ fn a_join_spares_what_its_losers_have_abandoned() {
     .assert_eq(&scene.told());
     scene.stop(lost);
     scene.stop(first);
-    assert_eq!(
-        (scene.status(first), scene.status(kept)),
-        (RunStatus::Cancelled, RunStatus::Running)
-    );
+    assert_eq!((scene.status(first), scene.status(kept)), (RunStatus::Cancelled, RunStatus::Running));
 }

@@ -12,18 +12,12 @@ impl Scene {
             Action::Retry(_) | Action::Cancel(_) | Action::Accept(_) | Action::Abort(_) => None,
         });
         let resolutions = spawns.collect();
-        let plan = Plan {
-            actions,
-            rationale: "so be it".into(),
-        };
-        self.try_plan(0, 0, Ok(Planned { plan, resolutions }))
-            .unwrap_or_else(|denial| panic!("{denial}"))
+        let plan = Plan { actions, rationale: "so be it".into() };
+        self.try_plan(0, 0, Ok(Planned { plan, resolutions })).unwrap_or_else(|denial| panic!("{denial}"))
     }
 
     fn try_plan(&mut self, caller: u32, of: u32, plan: Result<Planned, String>) -> Result<Evaluation, Box<Denial>> {
-        let answer = self
-            .tree
-            .apply_plan(self.at(), id(caller), Surface::Guest, id(of), plan);
+        let answer = self.tree.apply_plan(self.at(), id(caller), Surface::Guest, id(of), plan);
         self.take();
         answer
     }
@@ -45,19 +39,13 @@ fn spawn(target: &str, key: Option<&str>) -> Action {
 
 /// The steps of a plan in a few words.
 fn steps(answer: &Evaluation) -> String {
-    let plan = answer
-        .plan
-        .as_ref()
-        .unwrap_or_else(|| panic!("no plan was carried out"));
-    let words = plan
-        .steps
-        .iter()
-        .map(|step| match (&step.denied, step.run_id, step.replaces) {
-            (Some(denial), _, _) => format!("{}: {}", step.action, denial.code),
-            (None, Some(run), Some(failed)) => format!("{} {} as {}", step.action, failed.index, run.index),
-            (None, Some(run), None) => format!("{} {}", step.action, run.index),
-            (None, None, _) => step.action.to_string(),
-        });
+    let plan = answer.plan.as_ref().unwrap_or_else(|| panic!("no plan was carried out"));
+    let words = plan.steps.iter().map(|step| match (&step.denied, step.run_id, step.replaces) {
+        (Some(denial), _, _) => format!("{}: {}", step.action, denial.code),
+        (None, Some(run), Some(failed)) => format!("{} {} as {}", step.action, failed.index, run.index),
+        (None, Some(run), None) => format!("{} {}", step.action, run.index),
+        (None, None, _) => step.action.to_string(),
+    });
     words.collect::<Vec<_>>().join(", ")
 }
 
@@ -80,22 +68,12 @@ fn a_plan_retries_spawns_cancels_and_accepts() {
     "#]]
     .assert_eq(&scene.told());
     let plan = answer.plan.unwrap();
-    assert_eq!(
-        (plan.group_id, plan.aborted, plan.rationale.as_str()),
-        (Some(group_id(0)), false, "so be it")
-    );
+    assert_eq!((plan.group_id, plan.aborted, plan.rationale.as_str()), (Some(group_id(0)), false, "so be it"));
     scene.stop(running);
-    assert!(
-        scene.evaluate().failed_children.is_empty(),
-        "what was retried or accepted is answered"
-    );
+    assert!(scene.evaluate().failed_children.is_empty(), "what was retried or accepted is answered");
     scene.start(4);
     scene.fail(4);
-    assert_eq!(
-        scene.evaluate().failed_children.len(),
-        1,
-        "the retry is a child like any other"
-    );
+    assert_eq!(scene.evaluate().failed_children.len(), 1, "the retry is a child like any other");
 }
 
 #[test]
@@ -110,18 +88,8 @@ fn a_retry_asks_for_the_same_once_more() {
     scene.fail(failed);
     scene.apply(vec![Action::Retry(name(failed))]);
     let spec = &scene.tree.runs()[2].spec;
-    assert_eq!(
-        spec.request,
-        SpawnRequest {
-            spawn_key: None,
-            ..request
-        }
-    );
-    assert_eq!(
-        spec.plugin,
-        scene.tree.runs()[1].spec.plugin,
-        "by the plugin that it was pinned to"
-    );
+    assert_eq!(spec.request, SpawnRequest { spawn_key: None, ..request });
+    assert_eq!(spec.plugin, scene.tree.runs()[1].spec.plugin, "by the plugin that it was pinned to");
 }
 
 #[test]
@@ -167,11 +135,7 @@ fn each_action_is_admitted_or_denied_by_itself() {
         spawn 6
         retry: max_fanout"#]]
     .assert_eq(&steps(&answer).replace(", ", "\n"));
-    assert_eq!(
-        scene.evaluate().failed_children.len(),
-        1,
-        "what was denied is not mended"
-    );
+    assert_eq!(scene.evaluate().failed_children.len(), 1, "what was denied is not mended");
 }
 
 #[test]
@@ -179,18 +143,10 @@ fn who_gives_up_does_nothing_more() {
     let mut scene = Scene::new();
     let failed = scene.failed();
     let abort = Action::Abort("no use".into());
-    let answer = scene.apply(vec![
-        spawn("b", None),
-        abort,
-        Action::Retry(name(failed)),
-        spawn("b", None),
-    ]);
+    let answer = scene.apply(vec![spawn("b", None), abort, Action::Retry(name(failed)), spawn("b", None)]);
     assert_eq!(steps(&answer), "spawn 2, abort");
     let plan = answer.plan.unwrap();
-    assert_eq!(
-        (plan.aborted, plan.rationale.as_str()),
-        (true, "so be it (aborted: no use)")
-    );
+    assert_eq!((plan.aborted, plan.rationale.as_str()), (true, "so be it (aborted: no use)"));
 }
 
 #[test]
@@ -206,10 +162,7 @@ fn a_planned_spawn_keeps_its_key_and_is_idempotent_on_it() {
         spawn("a", Some("new")),
     ]);
     let conflict = "spawn: idempotency_conflict";
-    assert_eq!(
-        steps(&answer),
-        format!("spawn {known}, {conflict}, spawn 3, spawn 3, {conflict}")
-    );
+    assert_eq!(steps(&answer), format!("spawn {known}, {conflict}, spawn 3, spawn 3, {conflict}"));
     assert_eq!(scene.spawn(0, keyed("b", "new")), 3);
     assert_eq!(scene.tree.runs().len(), 4);
 }
@@ -228,21 +181,13 @@ fn cancelling_a_child_twice_in_one_plan_is_cancelling_it_once() {
 fn the_runs_of_a_plan_are_one_group() {
     let mut scene = Scene::new();
     scene.failed();
-    let group = scene
-        .apply(vec![spawn("b", None), spawn("b", None)])
-        .plan
-        .unwrap()
-        .group_id
-        .unwrap();
+    let group = scene.apply(vec![spawn("b", None), spawn("b", None)]).plan.unwrap().group_id.unwrap();
     for run in [2, 3] {
         scene.start(run);
         scene.ok(run);
     }
     let result = scene.tree.join_result(group).unwrap();
-    assert_eq!(
-        (result.mode, result.status, result.success_count),
-        (JoinMode::BestEffort, JoinStatus::Completed, 2)
-    );
+    assert_eq!((result.mode, result.status, result.success_count), (JoinMode::BestEffort, JoinStatus::Completed, 2));
 }
 
 #[test]
@@ -273,10 +218,7 @@ fn a_plan_that_is_not_needed_any_more_is_not_carried_out() {
     assert_eq!((answer.needs_replan, answer.replans_used), (true, 1));
     for _ in 0..2 {
         let answer = scene.apply(vec![spawn("b", None)]);
-        assert_eq!(
-            (answer.needs_replan, answer.plan, answer.replans_used),
-            (false, None, 1)
-        );
+        assert_eq!((answer.needs_replan, answer.plan, answer.replans_used), (false, None, 1));
         scene.failed();
     }
     assert_eq!(scene.tree.runs().len(), 4);
@@ -290,10 +232,7 @@ fn a_plan_is_applied_by_a_live_caller_to_runs_below_it() {
     assert_eq!(scene.try_plan(boss, 0, empty()).unwrap_err().code, Code::NotInLineage);
     assert_eq!(scene.try_plan(boss, 99, empty()).unwrap_err().code, Code::RunNotFound);
     scene.ok(boss);
-    assert_eq!(
-        scene.try_plan(boss, boss, empty()).unwrap_err().code,
-        Code::CallerCancelled
-    );
+    assert_eq!(scene.try_plan(boss, boss, empty()).unwrap_err().code, Code::CallerCancelled);
 }
 
 #[test]
@@ -307,16 +246,7 @@ fn a_plan_is_read_as_the_contract_writes_it() {
     }"#;
     let plan: Plan = serde_json::from_str(text).unwrap();
     assert_eq!((plan.actions.len(), plan.rationale.as_str()), (5, "because"));
-    let Action::Spawn(wanted) = &plan.actions[4] else {
-        panic!("{plan:?}")
-    };
-    assert_eq!(
-        (
-            wanted.timeout_ms,
-            wanted.scopes.can_use().len(),
-            wanted.spawn_key.is_none()
-        ),
-        (Some(5), 1, true)
-    );
+    let Action::Spawn(wanted) = &plan.actions[4] else { panic!("{plan:?}") };
+    assert_eq!((wanted.timeout_ms, wanted.scopes.can_use().len(), wanted.spawn_key.is_none()), (Some(5), 1, true));
     assert!(serde_json::from_str::<Plan>(r#"{"actions": [{"dance": "r"}]}"#).is_err());
 }

@@ -14,36 +14,13 @@ use crate::scene::*;
 /// are, so that any list of these makes sense.
 #[derive(Clone, Debug)]
 enum Op {
-    Spawn {
-        caller: u32,
-        key: Option<u8>,
-        kind: Kind,
-    },
-    Group {
-        caller: u32,
-        mode: u8,
-        timeout_ms: u64,
-        kinds: Vec<Kind>,
-    },
-    Start {
-        nth: usize,
-    },
-    Finish {
-        run: u32,
-        how: u8,
-        tokens: u64,
-    },
-    Cancel {
-        run: u32,
-        include_root: bool,
-    },
-    Spend {
-        run: u32,
-        tokens: u64,
-    },
-    Wait {
-        ms: u64,
-    },
+    Spawn { caller: u32, key: Option<u8>, kind: Kind },
+    Group { caller: u32, mode: u8, timeout_ms: u64, kinds: Vec<Kind> },
+    Start { nth: usize },
+    Finish { run: u32, how: u8, tokens: u64 },
+    Cancel { run: u32, include_root: bool },
+    Spend { run: u32, tokens: u64 },
+    Wait { ms: u64 },
 }
 
 /// What a child is asked to be.
@@ -58,23 +35,11 @@ struct Kind {
     close: u8,
 }
 
-const HELD: [&str; 8] = [
-    "spawn:*",
-    "spawn:a",
-    "fs.read:*",
-    "fs.read:x/*",
-    "fs.read:x/y",
-    "llm:*",
-    "run.abandon:*",
-    "run.cancel:*",
-];
+const HELD: [&str; 8] =
+    ["spawn:*", "spawn:a", "fs.read:*", "fs.read:x/*", "fs.read:x/y", "llm:*", "run.abandon:*", "run.cancel:*"];
 
 fn list(bits: u8) -> Vec<Scope> {
-    HELD.iter()
-        .enumerate()
-        .filter(|(bit, _)| bits >> bit & 1 == 1)
-        .map(|(_, text)| scope(text))
-        .collect()
+    HELD.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, text)| scope(text)).collect()
 }
 
 impl Kind {
@@ -129,37 +94,15 @@ fn do_it(scene: &mut Scene, op: &Op) {
     let count = scene.tree.runs().len() as u32;
     match op {
         Op::Spawn { caller, key, kind } => {
-            let request = with(kind.request(), |request| {
-                request.spawn_key = key.map(|key| format!("k{key}").into())
-            });
+            let request = with(kind.request(), |request| request.spawn_key = key.map(|key| format!("k{key}").into()));
             let _ = scene.try_spawn(caller % count, request);
         }
-        Op::Group {
-            caller,
-            mode,
-            timeout_ms,
-            kinds,
-        } => {
-            let modes = [
-                JoinMode::BestEffort,
-                JoinMode::FailFast,
-                JoinMode::Quorum,
-                JoinMode::FirstSuccess,
-            ];
+        Op::Group { caller, mode, timeout_ms, kinds } => {
+            let modes = [JoinMode::BestEffort, JoinMode::FailFast, JoinMode::Quorum, JoinMode::FirstSuccess];
             let mode = modes[usize::from(mode % 4)];
             let quorum = (mode == JoinMode::Quorum).then_some(kinds.len() as u32 / 2);
-            let join = JoinPolicy {
-                mode,
-                quorum,
-                timeout_ms: Some(*timeout_ms),
-            };
-            let _ = scene.try_group(
-                caller % count,
-                SpawnGroup {
-                    join,
-                    ..members(kinds.iter().map(Kind::request))
-                },
-            );
+            let join = JoinPolicy { mode, quorum, timeout_ms: Some(*timeout_ms) };
+            let _ = scene.try_group(caller % count, SpawnGroup { join, ..members(kinds.iter().map(Kind::request)) });
         }
         Op::Start { nth } => {
             let ready: Vec<RunId> = scene.tree.ready().collect();
@@ -168,41 +111,21 @@ fn do_it(scene: &mut Scene, op: &Op) {
             }
         }
         Op::Finish { run, how, tokens } => {
-            let flaky = RunError {
-                retryable: true,
-                ..RunError::new("flaky", "")
-            };
+            let flaky = RunError { retryable: true, ..RunError::new("flaky", "") };
             let outcome = match how % 5 {
                 0 | 1 => Outcome::Completed(json("1")),
                 2 => Outcome::Failed(flaky),
                 3 => Outcome::Failed(RunError::new("broken", "")),
                 _ => Outcome::Stopped,
             };
-            scene.finish(
-                run % count,
-                outcome,
-                Usage {
-                    tokens: *tokens,
-                    ..Usage::default()
-                },
-            );
+            scene.finish(run % count, outcome, Usage { tokens: *tokens, ..Usage::default() });
         }
         Op::Cancel { run, include_root } => {
-            let ask = Cancel {
-                include_root: *include_root,
-                ..Cancel::of(id(run % count))
-            };
+            let ask = Cancel { include_root: *include_root, ..Cancel::of(id(run % count)) };
             let _ = scene.cancel(Caller::Operator, ask);
         }
         Op::Spend { run, tokens } => {
-            scene.tree.spend(
-                scene.at(),
-                id(run % count),
-                Usage {
-                    tokens: *tokens,
-                    ..Usage::default()
-                },
-            );
+            scene.tree.spend(scene.at(), id(run % count), Usage { tokens: *tokens, ..Usage::default() });
             scene.take();
         }
         Op::Wait { ms } => scene.wait(*ms),
@@ -215,12 +138,7 @@ fn drain(scene: &mut Scene) {
     while !scene.tree.is_ended() {
         patience -= 1;
         assert!(patience > 0, "a tree that nobody holds up ends");
-        let running = scene
-            .tree
-            .runs()
-            .iter()
-            .find(|run| scene.tree.guest_active(run.id))
-            .map(|run| run.id.index);
+        let running = scene.tree.runs().iter().find(|run| scene.tree.guest_active(run.id)).map(|run| run.id.index);
         let ready = scene.tree.ready().next();
         match (running, ready, scene.tree.next_timer()) {
             (Some(run), _, _) => scene.ok(run),

@@ -7,11 +7,7 @@ use crate::scene::*;
 impl Scene {
     pub fn try_evaluate(&mut self, caller: u32, of: Option<u32>, replanner: bool) -> Result<Replanning, Box<Denial>> {
         let replanner = replanner.then(|| ("mend".into(), found("mend")));
-        let ask = Evaluate {
-            run_id: of.map(id),
-            replanner,
-            config: Some(json(r#"{"patience":2}"#)),
-        };
+        let ask = Evaluate { run_id: of.map(id), replanner, config: Some(json(r#"{"patience":2}"#)) };
         let answer = self.tree.evaluate(self.at(), id(caller), Surface::Guest, ask);
         self.take();
         answer
@@ -40,30 +36,15 @@ fn without_a_failure_there_is_nothing_to_replan() {
     scene.ok(done);
     scene.live(0, child("a"));
     let answer = scene.evaluate();
-    assert_eq!(
-        (answer.needs_replan, answer.suggested_action),
-        (false, SuggestedAction::Continue)
-    );
-    assert_eq!(
-        answer.counts,
-        ChildCounts {
-            total: 2,
-            completed: 1,
-            running: 1,
-            ..ChildCounts::default()
-        }
-    );
+    assert_eq!((answer.needs_replan, answer.suggested_action), (false, SuggestedAction::Continue));
+    assert_eq!(answer.counts, ChildCounts { total: 2, completed: 1, running: 1, ..ChildCounts::default() });
     assert_eq!((answer.replans_used, answer.max_replans), (0, 3));
 }
 
 #[test]
 fn failed_and_timed_out_children_count_and_cancelled_ones_do_not() {
     let mut scene = Scene::new();
-    let join = JoinPolicy {
-        mode: JoinMode::FailFast,
-        quorum: None,
-        timeout_ms: None,
-    };
+    let join = JoinPolicy { mode: JoinMode::FailFast, quorum: None, timeout_ms: None };
     let first = scene.group(0, join, [child("a"), child("b")]);
     scene.fail(first);
     scene.stop(first + 1);
@@ -71,21 +52,9 @@ fn failed_and_timed_out_children_count_and_cancelled_ones_do_not() {
     scene.wait(5);
     scene.stop(slow);
     let answer = scene.evaluate();
-    let failed: Vec<_> = answer
-        .failed_children
-        .iter()
-        .map(|child| (child.run_id.index, child.status))
-        .collect();
+    let failed: Vec<_> = answer.failed_children.iter().map(|child| (child.run_id.index, child.status)).collect();
     assert_eq!(failed, [(first, RunStatus::Failed), (slow, RunStatus::TimedOut)]);
-    assert_eq!(
-        answer.counts,
-        ChildCounts {
-            total: 3,
-            failed: 2,
-            cancelled: 1,
-            ..ChildCounts::default()
-        }
-    );
+    assert_eq!(answer.counts, ChildCounts { total: 3, failed: 2, cancelled: 1, ..ChildCounts::default() });
     assert_eq!(answer.failed_children[1].spawn_key.as_deref(), Some("slow"));
 }
 
@@ -101,11 +70,7 @@ fn replans_are_bounded_by_max_replans() {
         scene.failed();
         let answer = scene.evaluate();
         assert_eq!((answer.needs_replan, answer.replans_used), (false, limit));
-        assert!(
-            scene
-                .told()
-                .ends_with(&format!("Continue (max_replans) {limit}/{limit}\n"))
-        );
+        assert!(scene.told().ends_with(&format!("Continue (max_replans) {limit}/{limit}\n")));
         assert!(!answer.failed_children.is_empty(), "what failed is told all the same");
     }
 }
@@ -163,9 +128,7 @@ fn a_replanner_is_asked_only_where_it_is_needed() {
     assert!(matches!(scene.try_evaluate(0, None, true), Ok(Replanning::Answered(_))));
     assert_eq!(scene.tree.runs().len(), 1);
     let failed = scene.failed();
-    let Ok(Replanning::Asked { planner, of }) = scene.try_evaluate(0, None, true) else {
-        panic!("it is asked")
-    };
+    let Ok(Replanning::Asked { planner, of }) = scene.try_evaluate(0, None, true) else { panic!("it is asked") };
     assert_eq!((planner.index, of), (failed + 1, id(0)));
     let request = &scene.tree.run(planner).unwrap().spec.request;
     expect_test::expect![[r#"
@@ -234,16 +197,12 @@ fn a_second_try_asks_a_replanner_of_its_own() {
     let parent = scene.live(0, with(retrying(2, 0), |request| request.scopes = everything()));
     let leaf = scene.live(parent, keyed("a", "k"));
     scene.fail(leaf);
-    let Ok(Replanning::Asked { planner: first, .. }) = scene.try_evaluate(parent, None, true) else {
-        panic!()
-    };
+    let Ok(Replanning::Asked { planner: first, .. }) = scene.try_evaluate(parent, None, true) else { panic!() };
     scene.flake(parent);
     assert_eq!(scene.status(first.index), RunStatus::Cancelled);
     scene.wait(0);
     scene.start(parent);
-    let Ok(Replanning::Asked { planner: second, .. }) = scene.try_evaluate(parent, None, true) else {
-        panic!()
-    };
+    let Ok(Replanning::Asked { planner: second, .. }) = scene.try_evaluate(parent, None, true) else { panic!() };
     assert_ne!(first, second);
 }
 
@@ -254,9 +213,7 @@ fn a_replanner_is_admitted_like_any_child_and_not_counted_as_one() {
     assert_eq!(scene.try_evaluate(0, None, true).unwrap_err().code, Code::MaxFanout);
     let mut scene = Scene::new();
     scene.failed();
-    let Ok(Replanning::Asked { planner, .. }) = scene.try_evaluate(0, None, true) else {
-        panic!()
-    };
+    let Ok(Replanning::Asked { planner, .. }) = scene.try_evaluate(0, None, true) else { panic!() };
     scene.start(planner.index);
     scene.fail(planner.index);
     let answer = scene.evaluate();
@@ -269,24 +226,12 @@ fn what_is_no_replanner_is_not_asked() {
     scene.failed();
     let mut ask = |replanner: (&str, Resolution)| {
         let replanner = Some((replanner.0.into(), replanner.1));
-        let ask = Evaluate {
-            run_id: None,
-            replanner,
-            config: None,
-        };
+        let ask = Evaluate { run_id: None, replanner, config: None };
         scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask).unwrap_err()
     };
     assert_eq!(ask(("a", found("a"))).code, Code::InvalidRequest);
-    let missing = ask((
-        "mend",
-        Resolution::NotFound {
-            hint: "none is published".into(),
-        },
-    ));
-    assert_eq!(
-        (missing.code, missing.target.as_deref()),
-        (Code::TargetNotFound, Some("mend"))
-    );
+    let missing = ask(("mend", Resolution::NotFound { hint: "none is published".into() }));
+    assert_eq!((missing.code, missing.target.as_deref()), (Code::TargetNotFound, Some("mend")));
     assert_eq!(&*missing.action, "evaluate_and_replan");
     scene.take();
 }

@@ -40,26 +40,14 @@ fn only_what_is_marked_as_retryable_is_tried_again() {
     let run = scene.live(0, child("a"));
     scene.flake(run);
     assert_eq!(scene.status(run), RunStatus::Failed, "nor without a policy for it");
-    assert!(
-        !scene.try_spawn(0, keyed("a", "")).unwrap_err().retryable,
-        "nor a denial, ever"
-    );
+    assert!(!scene.try_spawn(0, keyed("a", "")).unwrap_err().retryable, "nor a denial, ever");
 }
 
 #[test]
 fn the_wait_is_the_backoff_without_chance() {
-    for (backoff, waits) in [
-        (Backoff::Fixed, [100, 100, 100]),
-        (Backoff::Exponential, [100, 200, 250]),
-    ] {
+    for (backoff, waits) in [(Backoff::Fixed, [100, 100, 100]), (Backoff::Exponential, [100, 200, 250])] {
         let mut scene = Scene::new();
-        let retry = Retry {
-            max_attempts: 4,
-            backoff,
-            initial_ms: 100,
-            max_ms: Some(250),
-            jitter: 0.0,
-        };
+        let retry = Retry { max_attempts: 4, backoff, initial_ms: 100, max_ms: Some(250), jitter: 0.0 };
         let run = scene.live(0, with(child("a"), |request| request.retry = Some(retry)));
         for ms in waits {
             scene.flake(run);
@@ -74,13 +62,8 @@ fn the_wait_is_the_backoff_without_chance() {
 fn jitter_is_the_same_in_every_replay_and_differs_between_runs() {
     let wait = |run: u32| {
         let mut scene = Scene::new();
-        let retry = Retry {
-            max_attempts: 2,
-            backoff: Backoff::Fixed,
-            initial_ms: 1_000_000,
-            max_ms: None,
-            jitter: 0.9,
-        };
+        let retry =
+            Retry { max_attempts: 2, backoff: Backoff::Fixed, initial_ms: 1_000_000, max_ms: None, jitter: 0.9 };
         for _ in 0..run {
             scene.live(0, with(child("a"), |request| request.retry = Some(retry)));
         }
@@ -136,9 +119,7 @@ fn children_with_a_key_are_the_next_trys_and_the_others_are_cancelled() {
     scene.start(parent);
     assert_eq!(scene.spawn(parent, keyed("a", "k")), named);
     let now = scene.at();
-    let ask = scene
-        .tree
-        .spawn_run(now, id(parent), Surface::Guest, ready(child("a")), 2);
+    let ask = scene.tree.spawn_run(now, id(parent), Surface::Guest, ready(child("a")), 2);
     scene.take();
     assert!(ask.is_ok_and(|spawned| !spawned.idempotent && spawned.run_id != id(nameless)));
     assert_eq!(scene.status(abandoned), RunStatus::Running);
@@ -153,25 +134,16 @@ fn a_nameless_child_that_waits_for_its_own_is_not_overlooked() {
     scene.ok(middle);
     scene.flake(parent);
     scene.stop(leaf);
-    assert_eq!(
-        (scene.status(leaf), scene.status(middle)),
-        (RunStatus::Cancelled, RunStatus::Completed)
-    );
+    assert_eq!((scene.status(leaf), scene.status(middle)), (RunStatus::Cancelled, RunStatus::Completed));
 }
 
 #[test]
 fn what_every_try_took_is_counted() {
     let mut scene = Scene::new();
     let run = scene.live(0, retrying(2, 5));
-    let usage = Usage {
-        tokens: 3,
-        ..Usage::default()
-    };
+    let usage = Usage { tokens: 3, ..Usage::default() };
     scene.now += 10;
-    let flaky = RunError {
-        retryable: true,
-        ..RunError::new("flaky", "")
-    };
+    let flaky = RunError { retryable: true, ..RunError::new("flaky", "") };
     scene.finish(run, Outcome::Failed(flaky), usage);
     scene.wait(5);
     scene.start(run);

@@ -31,14 +31,7 @@ pub fn scopes(texts: &[&str]) -> Vec<Scope> {
 }
 
 /// What the root of a scene may use and delegate.
-const EVERYTHING: [&str; 6] = [
-    "fs.read:*",
-    "llm:*",
-    "run.abandon:*",
-    "run.cancel:*",
-    "secret:*",
-    "spawn:*",
-];
+const EVERYTHING: [&str; 6] = ["fs.read:*", "llm:*", "run.abandon:*", "run.cancel:*", "secret:*", "spawn:*"];
 
 pub fn everything() -> Grant {
     Grant::new(scopes(&EVERYTHING), scopes(&EVERYTHING))
@@ -67,13 +60,7 @@ pub fn closing(parent_close: ParentClose) -> SpawnRequest {
 }
 
 pub fn retrying(max_attempts: u32, initial_ms: u64) -> SpawnRequest {
-    let retry = Retry {
-        max_attempts,
-        backoff: Backoff::Fixed,
-        initial_ms,
-        max_ms: None,
-        jitter: 0.0,
-    };
+    let retry = Retry { max_attempts, backoff: Backoff::Fixed, initial_ms, max_ms: None, jitter: 0.0 };
     with(child("a"), |request| request.retry = Some(retry))
 }
 
@@ -91,12 +78,7 @@ pub fn found(target: &str) -> Resolution {
         "mend" => Role::Replanner,
         _ => Role::Agent,
     };
-    let plugin = PluginRef {
-        name: name.into(),
-        version: "1.0.0".into(),
-        digest: "sha256:00".into(),
-        role,
-    };
+    let plugin = PluginRef { name: name.into(), version: "1.0.0".into(), digest: "sha256:00".into(), role };
     Resolution::Found(Arc::new(plugin))
 }
 
@@ -107,12 +89,7 @@ pub fn ready(request: SpawnRequest) -> Spawn {
 
 pub fn members(requests: impl IntoIterator<Item = SpawnRequest>) -> SpawnGroup {
     let members = requests.into_iter().map(ready).collect();
-    SpawnGroup {
-        members,
-        key_prefix: None,
-        join: JoinPolicy::default(),
-        node_id: None,
-    }
+    SpawnGroup { members, key_prefix: None, join: JoinPolicy::default(), node_id: None }
 }
 
 pub fn policy() -> Policy {
@@ -153,28 +130,12 @@ impl Scene {
         let (mut policy, mut request) = (policy(), SpawnRequest::new("lead", Payload::null()));
         request.scopes = everything();
         change(&mut policy, &mut request);
-        let submit = Submit {
-            spawn: ready(request),
-            limits: Limits::CEILING,
-        };
-        let tree = Tree::open(
-            Timestamp(START),
-            root(),
-            Tenant::default_tenant(),
-            Arc::new(policy),
-            Surface::Guest,
-            submit,
-        )
-        .unwrap_or_else(|denial| panic!("{denial}"));
+        let submit = Submit { spawn: ready(request), limits: Limits::CEILING };
+        let tree =
+            Tree::open(Timestamp(START), root(), Tenant::default_tenant(), Arc::new(policy), Surface::Guest, submit)
+                .unwrap_or_else(|denial| panic!("{denial}"));
         let auditor = Auditor::new();
-        let mut scene = Self {
-            tree,
-            now: START,
-            calls: 0,
-            log: Vec::new(),
-            shown: 0,
-            auditor,
-        };
+        let mut scene = Self { tree, now: START, calls: 0, log: Vec::new(), shown: 0, auditor };
         scene.take();
         scene.start(0);
         scene.shown = scene.log.len();
@@ -188,18 +149,13 @@ impl Scene {
     /// Takes what was decided, and checks what holds of any decision.
     pub fn take(&mut self) {
         for event in self.tree.take_events() {
-            self.auditor
-                .observe(&event)
-                .unwrap_or_else(|rule| panic!("{rule}: {event:?}"));
+            self.auditor.observe(&event).unwrap_or_else(|rule| panic!("{rule}: {event:?}"));
             let text = serde_json::to_string(&event).unwrap_or_else(|error| panic!("{error}"));
-            self.log
-                .push(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")));
+            self.log.push(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")));
             assert_eq!(self.log.last(), Some(&event), "an event is read back as it was written");
         }
-        self.auditor.between_decisions().unwrap_or_else(|rule| panic!("{rule}"));
-        self.auditor
-            .agrees_with(&self.tree)
-            .unwrap_or_else(|rule| panic!("{rule}"));
+        let settled = self.auditor.between_decisions().and_then(|()| self.auditor.agrees_with(&self.tree));
+        settled.unwrap_or_else(|rule| panic!("{rule}, after:\n{}", self.story()));
         // Folding a long log after each of its decisions takes too long.
         if self.log.len() < 200 {
             let folded = Tree::fold(self.tree.id(), self.log.clone()).unwrap_or_else(|error| panic!("{error}"));
@@ -228,18 +184,13 @@ impl Scene {
 
     pub fn try_ready(&mut self, caller: u32, spawn: Spawn) -> Result<Spawned, Box<Denial>> {
         self.calls += 1;
-        let answer = self
-            .tree
-            .spawn_run(self.at(), id(caller), Surface::Guest, spawn, self.calls);
+        let answer = self.tree.spawn_run(self.at(), id(caller), Surface::Guest, spawn, self.calls);
         self.take();
         answer
     }
 
     pub fn spawn(&mut self, caller: u32, request: SpawnRequest) -> u32 {
-        self.try_spawn(caller, request)
-            .unwrap_or_else(|denial| panic!("{denial}"))
-            .run_id
-            .index
+        self.try_spawn(caller, request).unwrap_or_else(|denial| panic!("{denial}")).run_id.index
     }
 
     /// A child that runs.
@@ -251,23 +202,16 @@ impl Scene {
 
     pub fn try_group(&mut self, caller: u32, group: SpawnGroup) -> Result<SpawnedGroup, Box<Denial>> {
         self.calls += 1;
-        let answer = self
-            .tree
-            .spawn_group(self.at(), id(caller), Surface::Guest, group, self.calls);
+        let answer = self.tree.spawn_group(self.at(), id(caller), Surface::Guest, group, self.calls);
         self.take();
         answer
     }
 
     /// A group whose members run; gives the first one.
     pub fn group(&mut self, caller: u32, join: JoinPolicy, requests: impl IntoIterator<Item = SpawnRequest>) -> u32 {
-        let group = SpawnGroup {
-            join,
-            ..members(requests)
-        };
+        let group = SpawnGroup { join, ..members(requests) };
         let first = self.tree.runs().len() as u32;
-        let spawned = self
-            .try_group(caller, group)
-            .unwrap_or_else(|denial| panic!("{denial}"));
+        let spawned = self.try_group(caller, group).unwrap_or_else(|denial| panic!("{denial}"));
         for member in &spawned.members {
             self.start(member.run_id.index);
         }
@@ -281,15 +225,7 @@ impl Scene {
 
     pub fn finish(&mut self, run: u32, outcome: Outcome, usage: Usage) {
         let attempt = self.tree.run(id(run)).map_or(1, |run| run.attempt);
-        self.tree.finish(
-            self.at(),
-            Finish {
-                run_id: id(run),
-                attempt,
-                outcome,
-                usage,
-            },
-        );
+        self.tree.finish(self.at(), Finish { run_id: id(run), attempt, outcome, usage });
         self.take();
     }
 
@@ -298,19 +234,12 @@ impl Scene {
     }
 
     pub fn fail(&mut self, run: u32) {
-        self.finish(
-            run,
-            Outcome::Failed(RunError::new("broken", "it broke")),
-            Usage::default(),
-        );
+        self.finish(run, Outcome::Failed(RunError::new("broken", "it broke")), Usage::default());
     }
 
     /// Fails in a way that another try may mend.
     pub fn flake(&mut self, run: u32) {
-        let error = RunError {
-            retryable: true,
-            ..RunError::new("flaky", "try again")
-        };
+        let error = RunError { retryable: true, ..RunError::new("flaky", "try again") };
         self.finish(run, Outcome::Failed(error), Usage::default());
     }
 
@@ -339,6 +268,10 @@ impl Scene {
         let text = lines.map(|line| line + "\n").collect();
         self.shown = self.log.len();
         text
+    }
+
+    fn story(&self) -> String {
+        self.log.iter().map(|event| tell(event) + "\n").collect()
     }
 
     /// Lets go of what was decided so far.

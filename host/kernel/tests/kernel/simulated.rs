@@ -24,16 +24,7 @@ fn the_kernel_holds_its_rules_through_100_000_random_steps() {
     // A walk that never comes by a rule does not hold anybody to it.
     let kinds: Vec<&str> = report.kinds.keys().copied().collect();
     assert_eq!(kinds.len(), 10, "every kind of event: {kinds:?}");
-    for step in [
-        "Started",
-        "Queued",
-        "Closing",
-        "Retrying",
-        "Completed",
-        "Failed",
-        "Cancelled",
-        "TimedOut",
-    ] {
+    for step in ["Started", "Queued", "Closing", "Retrying", "Completed", "Failed", "Cancelled", "TimedOut"] {
         assert!(report.outcomes.contains_key(step), "nothing was ever {step}");
     }
     for outcome in [
@@ -77,12 +68,7 @@ fn the_kernel_holds_its_rules_through_100_000_random_steps() {
 
 #[test]
 fn the_same_seed_is_the_same_walk() {
-    let walk = |seed| {
-        format!(
-            "{:?}",
-            run(seed, 3_000, None).unwrap_or_else(|failure| panic!("{failure}"))
-        )
-    };
+    let walk = |seed| format!("{:?}", run(seed, 3_000, None).unwrap_or_else(|failure| panic!("{failure}")));
     assert_eq!(walk(5), walk(5));
     assert_ne!(walk(5), walk(6));
 }
@@ -91,19 +77,11 @@ fn the_same_seed_is_the_same_walk() {
 /// seed that shows it is told.
 #[test]
 fn a_broken_log_is_noticed() {
-    for sabotage in [
-        Sabotage::Drop,
-        Sabotage::DropAndRenumber,
-        Sabotage::Repeat,
-        Sabotage::Swap,
-    ] {
+    for sabotage in [Sabotage::Drop, Sabotage::DropAndRenumber, Sabotage::Repeat, Sabotage::Swap] {
         for seed in 1..6 {
             let failure = run(seed, 5_000, Some(sabotage)).expect_err("a broken log went unnoticed");
             let told = failure.to_string();
-            assert!(
-                told.contains(&format!("--seed {seed} --steps {}", failure.step + 1)),
-                "{told}"
-            );
+            assert!(told.contains(&format!("--seed {seed} --steps {}", failure.step + 1)), "{told}");
             assert!(failure.rule.contains("fold"), "{sabotage:?}: {told}");
         }
     }

@@ -13,16 +13,9 @@ fn numbers(ids: &[RunId]) -> String {
 pub fn tell(event: &Event) -> String {
     match &event.fact {
         Fact::SpawnDecision(decision) => {
-            let group = decision
-                .group_id
-                .map(|group| format!(" as g{}", group.index))
-                .unwrap_or_default();
+            let group = decision.group_id.map(|group| format!(" as g{}", group.index)).unwrap_or_default();
             let verb = if decision.idempotent { "finds" } else { "spawns" };
-            format!(
-                "{} {verb} [{}]{group}",
-                event.run_id.index,
-                numbers(&decision.spawned_run_ids)
-            )
+            format!("{} {verb} [{}]{group}", event.run_id.index, numbers(&decision.spawned_run_ids))
         }
         Fact::ChildLifecycle(life) => {
             let mut line = format!("{} {}", life.child_run_id.index, in_words(life.status));
@@ -47,16 +40,8 @@ pub fn tell(event: &Event) -> String {
             line
         }
         Fact::JoinDecision(join) => {
-            let JoinCounts {
-                success,
-                failure,
-                cancelled,
-                ..
-            } = join.counts;
-            let trigger = join
-                .trigger_run_id
-                .map(|run| format!(" by {}", run.index))
-                .unwrap_or_default();
+            let JoinCounts { success, failure, cancelled, .. } = join.counts;
+            let trigger = join.trigger_run_id.map(|run| format!(" by {}", run.index)).unwrap_or_default();
             let status = format!("{:?}", join.status);
             format!(
                 "join g{}: {status} ({}){trigger}, {success}/{failure}/{cancelled}",
@@ -65,37 +50,22 @@ pub fn tell(event: &Event) -> String {
         }
         Fact::PolicyDeny(denial) => format!("{} denied {}: {}", event.run_id.index, denial.action, denial.code),
         Fact::CancellationPropagation(cancel) => {
-            format!(
-                "{} cancels [{}] ({})",
-                event.run_id.index,
-                numbers(&cancel.cancelled_run_ids),
-                cancel.reason
-            )
+            format!("{} cancels [{}] ({})", event.run_id.index, numbers(&cancel.cancelled_run_ids), cancel.reason)
         }
         Fact::RouteDecision(verdict) => format!("{} routes: {}", verdict.run_id.index, answer(verdict)),
         Fact::JudgeVerdict(verdict) => format!("{} judges: {}", verdict.run_id.index, answer(verdict)),
         Fact::ReplanDecision(replan) => {
-            let reason = replan
-                .reason
-                .as_ref()
-                .map(|reason| format!(" ({reason})"))
-                .unwrap_or_default();
+            let reason = replan.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
             let plan = if replan.plan.is_some() { ", with a plan" } else { "" };
             let failed = numbers(&replan.failed_run_ids);
             let used = format!("{}/{}", replan.replans_used, replan.max_replans);
-            format!(
-                "{} replans [{failed}]: {:?}{reason} {used}{plan}",
-                replan.run_id.index, replan.suggested_action
-            )
+            format!("{} replans [{failed}]: {:?}{reason} {used}{plan}", replan.run_id.index, replan.suggested_action)
         }
         Fact::Progress(progress) => format!("{} reports: {}", event.run_id.index, progress.message),
         Fact::Budget(moved) => {
             let mut line = format!("{} budget", event.run_id.index);
             if !moved.reserved.is_empty() {
-                line += &format!(
-                    " reserved {}",
-                    serde_json::to_string(&moved.reserved).unwrap_or_default()
-                );
+                line += &format!(" reserved {}", serde_json::to_string(&moved.reserved).unwrap_or_default());
             }
             if !moved.spent.is_zero() {
                 line += &format!(" spent {}", serde_json::to_string(&moved.spent).unwrap_or_default());
@@ -104,10 +74,7 @@ pub fn tell(event: &Event) -> String {
                 line += " exhausted";
             }
             if moved.settled {
-                line += &format!(
-                    " settled, {} back",
-                    serde_json::to_string(&moved.refunded).unwrap_or_default()
-                );
+                line += &format!(" settled, {} back", serde_json::to_string(&moved.refunded).unwrap_or_default());
             }
             line
         }
@@ -115,10 +82,7 @@ pub fn tell(event: &Event) -> String {
 }
 
 fn in_words(step: Step) -> String {
-    serde_json::to_value(step)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    serde_json::to_value(step).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn answer(verdict: &PluginVerdict) -> String {

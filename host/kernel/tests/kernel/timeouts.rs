@@ -15,11 +15,7 @@ fn a_run_is_ended_when_its_time_is_over_and_not_before() {
     let run = scene.spawn(0, within(child("a"), 100));
     scene.wait(1_000);
     scene.start(run);
-    assert_eq!(
-        scene.tree.runs()[1].deadline(),
-        Some(Timestamp(START + 1_100)),
-        "counted from the start"
-    );
+    assert_eq!(scene.tree.runs()[1].deadline(), Some(Timestamp(START + 1_100)), "counted from the start");
     scene.skip();
     scene.wait(99);
     assert_eq!(scene.told(), "");
@@ -30,10 +26,7 @@ fn a_run_is_ended_when_its_time_is_over_and_not_before() {
         1 timed_out
     "#]]
     .assert_eq(&scene.told());
-    assert_eq!(
-        scene.tree.runs()[1].error().map(|error| error.code),
-        Some("timed_out".into())
-    );
+    assert_eq!(scene.tree.runs()[1].error().map(|error| error.code), Some("timed_out".into()));
 }
 
 #[test]
@@ -87,11 +80,7 @@ fn a_result_in_time_beats_the_clock() {
 #[test]
 fn what_is_due_together_is_decided_runs_first() {
     let mut scene = Scene::new();
-    let join = JoinPolicy {
-        mode: JoinMode::BestEffort,
-        quorum: None,
-        timeout_ms: Some(100),
-    };
+    let join = JoinPolicy { mode: JoinMode::BestEffort, quorum: None, timeout_ms: Some(100) };
     scene.group(0, join, [within(child("a"), 100), child("b")]);
     scene.skip();
     scene.wait(100);
@@ -102,11 +91,7 @@ fn what_is_due_together_is_decided_runs_first() {
     "#]]
     .assert_eq(&scene.told());
     let result = scene.tree.join_result(group_id(0)).unwrap();
-    assert_eq!(
-        result.outputs[0].status,
-        RunStatus::Cancelled,
-        "its guest had not stopped yet"
-    );
+    assert_eq!(result.outputs[0].status, RunStatus::Cancelled, "its guest had not stopped yet");
     scene.stop(1);
     assert_eq!(scene.status(1), RunStatus::TimedOut);
     assert_eq!(scene.tree.join_result(group_id(0)), Some(result));
@@ -119,10 +104,7 @@ fn a_root_times_out_too() {
     scene.wait(50);
     assert_eq!(scene.statuses(), "running cancelled");
     scene.stop(0);
-    assert_eq!(
-        (scene.statuses().as_str(), scene.tree.is_ended()),
-        ("timed_out cancelled", true)
-    );
+    assert_eq!((scene.statuses().as_str(), scene.tree.is_ended()), ("timed_out cancelled", true));
 }
 
 #[test]

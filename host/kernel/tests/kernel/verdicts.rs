@@ -9,17 +9,10 @@ use crate::scene::*;
 #[test]
 fn a_judges_verdict_and_a_routers_choice_are_events_of_their_own() {
     let mut scene = Scene::new();
-    let (judge, router, agent) = (
-        scene.live(0, child("judge")),
-        scene.live(0, child("router")),
-        scene.live(0, child("a")),
-    );
+    let (judge, router, agent) =
+        (scene.live(0, child("judge")), scene.live(0, child("router")), scene.live(0, child("a")));
     scene.skip();
-    scene.finish(
-        judge,
-        Outcome::Completed(json(r#"{"outcome":"pass"}"#)),
-        Usage::default(),
-    );
+    scene.finish(judge, Outcome::Completed(json(r#"{"outcome":"pass"}"#)), Usage::default());
     scene.finish(router, Outcome::Completed(json(r#"{"route":"on"}"#)), Usage::default());
     scene.ok(agent);
     expect![[r#"
@@ -56,12 +49,7 @@ fn only_a_live_guest_reports_progress() {
     let run = scene.live(0, child("a"));
     scene.skip();
     let report = |scene: &mut Scene, run| {
-        let progress = Progress {
-            message: "half".into(),
-            fraction: Some(0.5),
-            data: None,
-            dropped: 2,
-        };
+        let progress = Progress { message: "half".into(), fraction: Some(0.5), data: None, dropped: 2 };
         scene.tree.record_progress(scene.at(), id(run), progress);
         scene.take();
         scene.told()
@@ -80,17 +68,10 @@ fn a_refusal_outside_the_kernel_is_filled_in_and_told() {
     let refused = Denial::new(Code::ScopeRequired, "files.read", "it does not hold fs.read:x");
     scene.tree.record_denial(scene.at(), id(run), refused);
     scene.take();
-    let Fact::PolicyDeny(denial) = &scene.last().fact else {
-        panic!("{:?}", scene.last())
-    };
-    assert_eq!(
-        (denial.caller_run_id, denial.policy_version, denial.retryable),
-        (Some(id(run)), 3, false)
-    );
+    let Fact::PolicyDeny(denial) = &scene.last().fact else { panic!("{:?}", scene.last()) };
+    assert_eq!((denial.caller_run_id, denial.policy_version, denial.retryable), (Some(id(run)), 3, false));
     let before = scene.log().len();
-    scene
-        .tree
-        .record_denial(scene.at(), id(99), Denial::new(Code::ScopeRequired, "files.read", ""));
+    scene.tree.record_denial(scene.at(), id(99), Denial::new(Code::ScopeRequired, "files.read", ""));
     scene.take();
     assert_eq!(scene.log().len(), before, "a run that is not there is refused nothing");
 }

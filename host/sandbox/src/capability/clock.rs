@@ -14,10 +14,7 @@ impl Host for Guest {
 
     async fn sleep_ms(&mut self, duration_ms: u64) -> Result<(), CallError> {
         self.enter("clock.sleep")?;
-        let woken_at = self
-            .vitals
-            .look_at_clock()
-            .saturating_add(duration_ms.saturating_mul(1_000_000));
+        let woken_at = self.vitals.look_at_clock().saturating_add(duration_ms.saturating_mul(1_000_000));
         tokio::select! {
             biased;
             () = self.vitals.cancelled() => return Err(cancelled()),

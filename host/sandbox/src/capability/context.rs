@@ -43,9 +43,6 @@ impl Host for Guest {
         self.charged();
         let nothing = Budget::from_limits(|_| Some(0));
         // Whoever is being cancelled has nothing left to spend.
-        self.ask(|reply| Call::RemainingBudget { reply })
-            .await
-            .unwrap_or(nothing)
-            .into()
+        self.ask(|reply| Call::RemainingBudget { reply }).await.unwrap_or(nothing).into()
     }
 }

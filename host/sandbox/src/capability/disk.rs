@@ -28,28 +28,14 @@ pub(super) struct Failure {
 }
 
 impl From<Failure> for CallError {
-    fn from(
-        Failure {
-            code,
-            message,
-            retryable,
-        }: Failure,
-    ) -> Self {
-        Self::Failed {
-            code,
-            message,
-            retryable,
-        }
+    fn from(Failure { code, message, retryable }: Failure) -> Self {
+        Self::Failed { code, message, retryable }
     }
 }
 
 impl Failure {
     fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retryable: false,
-        }
+        Self { code, message: message.into(), retryable: false }
     }
 
     fn io(doing: &str, path: &str, error: &io::Error) -> Self {
@@ -59,11 +45,7 @@ impl Failure {
             _ => FailureCode::Io,
         };
         let retryable = matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::TimedOut);
-        Self {
-            code,
-            message: format!("{doing} `{path}`: {error}"),
-            retryable,
-        }
+        Self { code, message: format!("{doing} `{path}`: {error}"), retryable }
     }
 }
 
@@ -84,10 +66,7 @@ impl Disk {
     }
 
     pub(super) fn stat(&self) -> Result<Entry, Failure> {
-        let metadata = self
-            .root
-            .metadata(self.relative())
-            .map_err(|e| Failure::io("looking at", &self.path, &e))?;
+        let metadata = self.root.metadata(self.relative()).map_err(|e| Failure::io("looking at", &self.path, &e))?;
         Ok(entry(self.name.clone(), &metadata))
     }
 
@@ -119,10 +98,7 @@ impl Disk {
         let mut file = self.open_file().map_err(failed)?;
         let size = file.metadata().map_err(failed)?;
         if !size.is_file() {
-            let message = format!(
-                "`{}` is no file that can be read; it may be a folder or a device",
-                self.path
-            );
+            let message = format!("`{}` is no file that can be read; it may be a folder or a device", self.path);
             return Err(Failure::new(FailureCode::InvalidArgument, message));
         }
         let expected = size.len().saturating_sub(offset).min(length.into());
@@ -146,10 +122,7 @@ impl Disk {
         }
         let kind = self.root.metadata(self.relative())?.file_type();
         if !kind.is_file() && !kind.is_dir() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "neither a file nor a folder",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a folder"));
         }
         self.root.open_with(self.relative(), &options)
     }
@@ -170,9 +143,7 @@ fn without_links(root: &Dir, path: &str) -> Result<String, Failure> {
         match segment.as_str() {
             "" | "." => continue,
             ".." => {
-                found
-                    .pop()
-                    .ok_or_else(|| failed(io::Error::other("a link leads out of the root")))?;
+                found.pop().ok_or_else(|| failed(io::Error::other("a link leads out of the root")))?;
                 continue;
             }
             _ => found.push(segment),
@@ -186,9 +157,7 @@ fn without_links(root: &Dir, path: &str) -> Result<String, Failure> {
             }
             // An absolute link is refused here.
             let target = root.read_link(&here).map_err(failed)?;
-            let target = target
-                .to_str()
-                .ok_or_else(|| failed(io::Error::other("a link's name is no UTF-8")))?;
+            let target = target.to_str().ok_or_else(|| failed(io::Error::other("a link's name is no UTF-8")))?;
             found.pop();
             ahead.extend(target.rsplit('/').map(str::to_owned));
         } else if !kind.is_dir() && !ahead.is_empty() {
@@ -200,11 +169,7 @@ fn without_links(root: &Dir, path: &str) -> Result<String, Failure> {
 
 fn entry(name: String, metadata: &Metadata) -> Entry {
     let kind = kind(metadata.file_type());
-    let size = if matches!(kind, EntryKind::File) {
-        metadata.len()
-    } else {
-        0
-    };
+    let size = if matches!(kind, EntryKind::File) { metadata.len() } else { 0 };
     Entry { name, kind, size }
 }
 
@@ -231,19 +196,10 @@ mod tests {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
         let root = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
-        let Ok(disk) = Disk::find(root.into(), "", "root".into()) else {
-            panic!("the root is there")
-        };
-        let Ok(entries) = disk.list(3) else {
-            panic!("three entries fit")
-        };
-        assert_eq!(
-            entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
-            ["a", "b", "c"]
-        );
-        let Err(failure) = disk.list(2) else {
-            panic!("three entries are more than two")
-        };
+        let Ok(disk) = Disk::find(root.into(), "", "root".into()) else { panic!("the root is there") };
+        let Ok(entries) = disk.list(3) else { panic!("three entries fit") };
+        assert_eq!(entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        let Err(failure) = disk.list(2) else { panic!("three entries are more than two") };
         assert_eq!(failure.code, FailureCode::PayloadTooLarge);
         assert!(failure.message.contains("more than 2 entries"), "{}", failure.message);
     }

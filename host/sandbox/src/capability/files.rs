@@ -36,10 +36,7 @@ impl Roots {
     }
 
     fn get(&self, name: &str) -> Option<&Arc<Dir>> {
-        self.0
-            .binary_search_by(|(root, _)| root.as_str().cmp(name))
-            .ok()
-            .map(|at| &self.0[at].1)
+        self.0.binary_search_by(|(root, _)| root.as_str().cmp(name)).ok().map(|at| &self.0[at].1)
     }
 }
 
@@ -64,18 +61,9 @@ impl Wish {
 impl Host for Guest {
     async fn roots(&mut self) -> Vec<String> {
         self.charged();
-        let scopes = || {
-            self.identity
-                .grant
-                .can_use()
-                .iter()
-                .filter(|scope| scope.capability() == CAPABILITY)
-        };
+        let scopes = || self.identity.grant.can_use().iter().filter(|scope| scope.capability() == CAPABILITY);
         let names = self.roots.0.iter().map(|(name, _)| name);
-        names
-            .filter(|name| scopes().any(|scope| reaches_into(scope, name)))
-            .cloned()
-            .collect()
+        names.filter(|name| scopes().any(|scope| reaches_into(scope, name))).cloned().collect()
     }
 
     async fn list(&mut self, path: String) -> Result<Vec<Entry>, CallError> {
@@ -113,11 +101,7 @@ impl Guest {
             })
             .await?;
         if disk.path() != below {
-            let leads_to = if disk.path().is_empty() {
-                root.to_owned()
-            } else {
-                format!("{root}/{}", disk.path())
-            };
+            let leads_to = if disk.path().is_empty() { root.to_owned() } else { format!("{root}/{}", disk.path()) };
             self.check_scope(wish, &leads_to, path)?;
         }
         Ok(disk)
@@ -134,19 +118,12 @@ impl Guest {
             (Wish::Read, Ok(exact)) => (self.identity.grant.allows(&exact), exact.to_string()),
             (Wish::List, Ok(_)) => (self.allows(below()), format!("{CAPABILITY}:{path}/*")),
             // Who may read a folder's files may know that there is the folder.
-            (Wish::Stat, Ok(exact)) => (
-                self.identity.grant.allows(&exact) || self.allows(below()),
-                exact.to_string(),
-            ),
+            (Wish::Stat, Ok(exact)) => (self.identity.grant.allows(&exact) || self.allows(below()), exact.to_string()),
         };
         if allowed {
             return Ok(());
         }
-        let link = if path == asked {
-            String::new()
-        } else {
-            format!(", to which `{asked}` leads")
-        };
+        let link = if path == asked { String::new() } else { format!(", to which `{asked}` leads") };
         let message = format!("this needs the scope `{wanted}`{link}, which the run may not use");
         Err(self.deny(Denial::new(Code::ScopeRequired, wish.action(), message).of_target(&asked.into())))
     }

@@ -30,13 +30,7 @@ impl Host for Guest {
         self.enter(ACTION)?;
         let call_index = self.call_index(request.spawn_key.is_some());
         let request = self.formed(ACTION, wire::spawn_request(request))?;
-        let spawned = self
-            .ask(|reply| Call::SpawnRun {
-                request,
-                call_index,
-                reply,
-            })
-            .await?;
+        let spawned = self.ask(|reply| Call::SpawnRun { request, call_index, reply }).await?;
         Ok(wire::spawned(&spawned))
     }
 
@@ -48,15 +42,7 @@ impl Host for Guest {
         let members = self.formed(ACTION, members)?;
         let key_prefix = self.formed(ACTION, wire::name_option("key-prefix", request.key_prefix))?;
         let join = wire::join_policy(request.join);
-        let spawned = self
-            .ask(|reply| Call::SpawnGroup {
-                members,
-                key_prefix,
-                join,
-                call_index,
-                reply,
-            })
-            .await?;
+        let spawned = self.ask(|reply| Call::SpawnGroup { members, key_prefix, join, call_index, reply }).await?;
         Ok(wire::spawned_group(spawned))
     }
 
@@ -71,9 +57,7 @@ impl Host for Guest {
         const ACTION: &str = "cancel_subtree";
         self.enter(ACTION)?;
         let request = self.formed(ACTION, wire::cancel(request))?;
-        Ok(wire::cancelled(
-            &self.ask(|reply| Call::Cancel { request, reply }).await?,
-        ))
+        Ok(wire::cancelled(&self.ask(|reply| Call::Cancel { request, reply }).await?))
     }
 
     async fn evaluate_and_replan(&mut self, request: EvaluateRequest) -> Result<Evaluation, CallError> {
@@ -83,14 +67,7 @@ impl Host for Guest {
         let replanner = self.formed(ACTION, wire::name_option("replanner", request.replanner))?;
         let config = request.config.map(|config| wire::payload("config", config)).transpose();
         let config = self.formed(ACTION, config)?;
-        let evaluation = self
-            .ask(|reply| Call::Evaluate {
-                run_id,
-                replanner,
-                config,
-                reply,
-            })
-            .await?;
+        let evaluation = self.ask(|reply| Call::Evaluate { run_id, replanner, config, reply }).await?;
         Ok(wire::evaluation(evaluation))
     }
 
@@ -98,18 +75,8 @@ impl Host for Guest {
         const ACTION: &str = "query_tree";
         self.enter(ACTION)?;
         let run_id = self.formed(ACTION, wire::run_id_option(request.run_id))?;
-        let QueryRequest {
-            max_depth,
-            max_nodes,
-            skip_children,
-            ..
-        } = request;
-        let query = Query {
-            run_id,
-            max_depth,
-            max_nodes,
-            skip_children: skip_children.unwrap_or(0),
-        };
+        let QueryRequest { max_depth, max_nodes, skip_children, .. } = request;
+        let query = Query { run_id, max_depth, max_nodes, skip_children: skip_children.unwrap_or(0) };
         let tree: Payload = self.ask(|reply| Call::Query { query, reply }).await?;
         Ok(tree.as_str().to_owned())
     }
@@ -120,13 +87,7 @@ impl Host for Guest {
         let call_index = self.call_index(request.spawn_key.is_some());
         let request = self.formed(ACTION, agent_call_request(request))?;
         let target = request.target.to_string();
-        let outcome = self
-            .ask(|reply| Call::AgentCall {
-                request,
-                call_index,
-                reply,
-            })
-            .await?;
+        let outcome = self.ask(|reply| Call::AgentCall { request, call_index, reply }).await?;
         Ok(wire::call_result(target, &outcome))
     }
 }

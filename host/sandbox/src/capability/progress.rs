@@ -33,9 +33,7 @@ impl Host for Guest {
         };
         self.tell(Call::Progress(Progress {
             message: cut(&message, MESSAGE_BYTES).into(),
-            fraction: fraction
-                .filter(|fraction| fraction.is_finite())
-                .map(|fraction| fraction.clamp(0.0, 1.0)),
+            fraction: fraction.filter(|fraction| fraction.is_finite()).map(|fraction| fraction.clamp(0.0, 1.0)),
             data: data.and_then(|text| self.report_data(text)),
             dropped,
         }));

@@ -53,48 +53,21 @@ impl From<&kernel::Lineage> for types::Lineage {
 impl From<&kernel::Grant> for types::Grant {
     fn from(grant: &kernel::Grant) -> Self {
         let texts = |scopes: &[kernel::Scope]| scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
-        Self {
-            can_use: texts(grant.can_use()),
-            can_delegate: texts(grant.can_delegate()),
-        }
+        Self { can_use: texts(grant.can_use()), can_delegate: texts(grant.can_delegate()) }
     }
 }
 
 impl From<types::Budget> for kernel::Budget {
     fn from(budget: types::Budget) -> Self {
-        let types::Budget {
-            tokens,
-            cost_microusd,
-            wall_ms,
-            cpu_ms,
-            host_calls,
-        } = budget;
-        Self {
-            tokens,
-            cost_microusd,
-            wall_ms,
-            cpu_ms,
-            host_calls,
-        }
+        let types::Budget { tokens, cost_microusd, wall_ms, cpu_ms, host_calls } = budget;
+        Self { tokens, cost_microusd, wall_ms, cpu_ms, host_calls }
     }
 }
 
 impl From<kernel::Budget> for types::Budget {
     fn from(budget: kernel::Budget) -> Self {
-        let kernel::Budget {
-            tokens,
-            cost_microusd,
-            wall_ms,
-            cpu_ms,
-            host_calls,
-        } = budget;
-        Self {
-            tokens,
-            cost_microusd,
-            wall_ms,
-            cpu_ms,
-            host_calls,
-        }
+        let kernel::Budget { tokens, cost_microusd, wall_ms, cpu_ms, host_calls } = budget;
+        Self { tokens, cost_microusd, wall_ms, cpu_ms, host_calls }
     }
 }
 
@@ -119,15 +92,9 @@ impl From<CallError> for types::CallError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Denied(denial) => Self::Denied((*denial).into()),
-            CallError::Failed {
-                code,
-                message,
-                retryable,
-            } => Self::Failed(types::Failure {
-                code: code.as_str().to_owned(),
-                message,
-                retryable,
-            }),
+            CallError::Failed { code, message, retryable } => {
+                Self::Failed(types::Failure { code: code.as_str().to_owned(), message, retryable })
+            }
         }
     }
 }

@@ -48,10 +48,7 @@ pub(crate) struct Wasi {
 
 impl Wasi {
     fn new(lineage: &Lineage) -> Self {
-        let output = Output {
-            lineage: lineage.clone().into(),
-            lines: Arc::default(),
-        };
+        let output = Output { lineage: lineage.clone().into(), lines: Arc::default() };
         let ctx = WasiCtx::builder()
             .stdout(output.clone())
             .stderr(output)
@@ -61,28 +58,20 @@ impl Wasi {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MOST_RESOURCES);
-        Self {
-            ctx,
-            table,
-            random_blocks: 0,
-        }
+        Self { ctx, table, random_blocks: 0 }
     }
 }
 
 impl Guest {
     fn wasi(&mut self) -> &mut Wasi {
-        self.wasi
-            .get_or_insert_with(|| Box::new(Wasi::new(&self.identity.lineage)))
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.identity.lineage)))
     }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi();
-        WasiCtxView {
-            ctx: &mut wasi.ctx,
-            table: &mut wasi.table,
-        }
+        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }
 }
 
@@ -102,17 +91,11 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 impl wall_clock::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         let now = Duration::from_nanos(self.vitals.look_at_clock());
-        Ok(wall_clock::Datetime {
-            seconds: now.as_secs(),
-            nanoseconds: now.subsec_nanos(),
-        })
+        Ok(wall_clock::Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() })
     }
 
     fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        Ok(wall_clock::Datetime {
-            seconds: 0,
-            nanoseconds: RESOLUTION_NANOS,
-        })
+        Ok(wall_clock::Datetime { seconds: 0, nanoseconds: RESOLUTION_NANOS })
     }
 }
 
@@ -139,11 +122,7 @@ impl monotonic_clock::Host for Guest {
 impl Guest {
     fn alarm(&mut self, when: u64, nanos: u64) -> wasmtime::Result<Resource<DynPollable>> {
         let rings_at = tokio::time::Instant::now().checked_add(Duration::from_nanos(nanos));
-        let alarm = Alarm {
-            vitals: self.vitals.clone(),
-            when,
-            rings_at,
-        };
+        let alarm = Alarm { vitals: self.vitals.clone(), when, rings_at };
         let table = &mut self.wasi().table;
         let alarm = table.push(alarm)?;
         subscribe(table, alarm)
@@ -254,10 +233,7 @@ struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self {
-            unfinished: Vec::new(),
-            rate: log::rate(),
-        }
+        Self { unfinished: Vec::new(), rate: log::rate() }
     }
 }
 

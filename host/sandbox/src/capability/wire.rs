@@ -43,8 +43,7 @@ pub(super) fn name_option(field: &str, text: Option<String>) -> Result<Option<Ar
 }
 
 pub(super) fn run_id(text: &str) -> Result<RunId, Malformed> {
-    text.parse()
-        .map_err(|error| Malformed::Denied(Code::RunNotFound, format!("{error}")))
+    text.parse().map_err(|error| Malformed::Denied(Code::RunNotFound, format!("{error}")))
 }
 
 pub(super) fn run_id_option(text: Option<String>) -> Result<Option<RunId>, Malformed> {
@@ -52,23 +51,16 @@ pub(super) fn run_id_option(text: Option<String>) -> Result<Option<RunId>, Malfo
 }
 
 pub(super) fn group_id(text: &str) -> Result<GroupId, Malformed> {
-    text.parse()
-        .map_err(|error| Malformed::Denied(Code::GroupNotFound, format!("{error}")))
+    text.parse().map_err(|error| Malformed::Denied(Code::GroupNotFound, format!("{error}")))
 }
 
 fn scopes(texts: Vec<String>) -> Result<Vec<kernel::Scope>, Malformed> {
     if texts.len() > kernel::MAX_SCOPES {
-        let message = format!(
-            "a list of {} scopes; at most {} are accepted",
-            texts.len(),
-            kernel::MAX_SCOPES
-        );
+        let message = format!("a list of {} scopes; at most {} are accepted", texts.len(), kernel::MAX_SCOPES);
         return Err(Malformed::Denied(Code::ScopeInvalid, message));
     }
     let parsed = texts.iter().map(|text| text.parse::<kernel::Scope>());
-    parsed
-        .collect::<Result<_, _>>()
-        .map_err(|error| Malformed::Denied(Code::ScopeInvalid, error.to_string()))
+    parsed.collect::<Result<_, _>>().map_err(|error| Malformed::Denied(Code::ScopeInvalid, error.to_string()))
 }
 
 pub(super) fn grant(grant: types::Grant) -> Result<kernel::Grant, Malformed> {
@@ -206,20 +198,8 @@ fn member_outcome(member: &kernel::MemberOutcome) -> wire::MemberOutcome {
 }
 
 pub(super) fn call_result(target: String, member: &kernel::MemberOutcome) -> wire::CallResult {
-    let wire::MemberOutcome {
-        run_id,
-        status,
-        output,
-        error,
-        ..
-    } = member_outcome(member);
-    wire::CallResult {
-        target,
-        run_id,
-        status,
-        output,
-        error,
-    }
+    let wire::MemberOutcome { run_id, status, output, error, .. } = member_outcome(member);
+    wire::CallResult { target, run_id, status, output, error }
 }
 
 pub(super) fn cancelled(found: &kernel::Cancelled) -> wire::CancelResult {
@@ -269,6 +249,7 @@ fn applied_plan(plan: kernel::AppliedPlan) -> wire::AppliedPlan {
     let step = |step: kernel::PlanStep| wire::PlanStep {
         action: step.action.to_string(),
         run_id: step.run_id.map(|run| run.to_string()),
+        replaces: step.replaces.map(|run| run.to_string()),
         denied: step.denied.map(types::Denial::from),
     };
     wire::AppliedPlan {

@@ -11,11 +11,6 @@ pub(super) async fn call(pre: &AgentPre<Guest>, store: &mut Store<Guest>, input:
     let agent = pre.instantiate_async(&mut *store).await?;
     Ok(match agent.call_run(store, &input.as_str().to_owned()).await? {
         Ok(text) => output(text),
-        Err(AgentError {
-            code,
-            message,
-            retryable,
-            details,
-        }) => Err(plugin_error(code, message, retryable, details)),
+        Err(AgentError { code, message, retryable, details }) => Err(plugin_error(code, message, retryable, details)),
     })
 }

@@ -40,12 +40,7 @@ pub(super) async fn call(pre: &JudgePre<Guest>, store: &mut Store<Guest>, input:
     };
     Ok(match judge.call_judge(store, &request).await? {
         Ok(verdict) => answer(verdict),
-        Err(JudgeError {
-            code,
-            message,
-            retryable,
-            details,
-        }) => Err(plugin_error(code, message, retryable, details)),
+        Err(JudgeError { code, message, retryable, details }) => Err(plugin_error(code, message, retryable, details)),
     })
 }
 
@@ -57,11 +52,7 @@ fn answer(verdict: Verdict) -> Answer {
         Outcome::Pass => "pass",
         Outcome::Fail => "fail",
     };
-    output_of(&Output {
-        outcome,
-        score: verdict.score,
-        rationale: verdict.rationale,
-    })
+    output_of(&Output { outcome, score: verdict.score, rationale: verdict.rationale })
 }
 
 #[cfg(test)]
@@ -70,11 +61,7 @@ mod tests {
 
     #[test]
     fn a_verdict_is_written_in_snake_case_and_its_score_is_checked() {
-        let verdict = |score| Verdict {
-            outcome: Outcome::Pass,
-            score,
-            rationale: "fine".into(),
-        };
+        let verdict = |score| Verdict { outcome: Outcome::Pass, score, rationale: "fine".into() };
         let text = |score| answer(verdict(score)).unwrap().as_str().to_owned();
         assert_eq!(text(Some(0.5)), r#"{"outcome":"pass","score":0.5,"rationale":"fine"}"#);
         assert_eq!(text(None), r#"{"outcome":"pass","rationale":"fine"}"#);
@@ -86,10 +73,7 @@ mod tests {
     #[test]
     fn criteria_may_be_left_out_and_nothing_else_added() {
         let read = |text: &str| parse::<Input>(Role::Judge, EXPECTED, &Payload::parse(text.into()).unwrap());
-        assert_eq!(
-            read(r#"{"subject": null}"#).map(|input| input.subject).unwrap(),
-            Payload::null()
-        );
+        assert_eq!(read(r#"{"subject": null}"#).map(|input| input.subject).unwrap(), Payload::null());
         assert!(read(r#"{"subject": [1], "criteria": null}"#).is_ok());
         for bad in ["{}", "[]", r#"{"subject": 1, "criterias": {}}"#] {
             assert_eq!(&*read(bad).err().unwrap().code, "invalid_input", "{bad}");

@@ -42,9 +42,7 @@ pub(crate) const ROLES: [Role; 4] = [Role::Agent, Role::Judge, Role::Router, Rol
 
 /// The role of a compiled component, by what it exports.
 pub(crate) fn role_of(component: &Component) -> Option<Role> {
-    ROLES
-        .into_iter()
-        .find(|role| component.get_export_index(None, export_of(*role)).is_some())
+    ROLES.into_iter().find(|role| component.get_export_index(None, export_of(*role)).is_some())
 }
 
 /// A component that is linked and ready to be instantiated, once for each run.
@@ -97,12 +95,8 @@ impl Linked {
 
 /// Takes apart the input of a judge, router or replanner.
 fn parse<T: DeserializeOwned>(role: Role, expected: &str, input: &Payload) -> Result<T, RunError> {
-    serde_json::from_str(input.as_str()).map_err(|error| {
-        RunError::new(
-            "invalid_input",
-            format!("a {} takes {expected}: {error}", role.as_str()),
-        )
-    })
+    serde_json::from_str(input.as_str())
+        .map_err(|error| RunError::new("invalid_input", format!("a {} takes {expected}: {error}", role.as_str())))
 }
 
 /// What a plugin gave back has to be one JSON document of bounded size.
@@ -114,9 +108,7 @@ fn output(text: String) -> Answer {
 }
 
 fn output_of(value: &impl Serialize) -> Answer {
-    serde_json::to_string(value)
-        .map_err(|error| invalid_output(error.to_string()))
-        .and_then(output)
+    serde_json::to_string(value).map_err(|error| invalid_output(error.to_string())).and_then(output)
 }
 
 fn invalid_output(message: impl Into<String>) -> RunError {
@@ -132,15 +124,9 @@ fn empty_object() -> Payload {
 fn plugin_error(code: String, message: String, retryable: bool, details: Option<String>) -> RunError {
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     let well_formed = (1..=CODE_BYTES).contains(&code.len()) && code.bytes().all(legal);
-    let mut error = RunError::new(
-        if well_formed { &code } else { "plugin_error" },
-        cut(&message, MESSAGE_BYTES),
-    );
+    let mut error = RunError::new(if well_formed { &code } else { "plugin_error" }, cut(&message, MESSAGE_BYTES));
     if !well_formed {
-        error.message.push_str(&format!(
-            " (its code `{}` is not lower snake case)",
-            cut(&code, CODE_BYTES)
-        ));
+        error.message.push_str(&format!(" (its code `{}` is not lower snake case)", cut(&code, CODE_BYTES)));
     }
     error.retryable = retryable;
     match details.map(Payload::parse).transpose() {
@@ -165,10 +151,7 @@ mod tests {
     #[test]
     fn a_plugins_error_keeps_its_form() {
         let error = plugin_error("no_luck".into(), "m".into(), true, Some("{\"a\":1}".into()));
-        assert_eq!(
-            (&*error.code, error.message.as_str(), error.retryable),
-            ("no_luck", "m", true)
-        );
+        assert_eq!((&*error.code, error.message.as_str(), error.retryable), ("no_luck", "m", true));
         assert_eq!(error.details.unwrap().as_str(), "{\"a\":1}");
 
         let odd = plugin_error("No Luck".into(), "m".into(), false, Some("{".into()));

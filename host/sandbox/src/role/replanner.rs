@@ -80,12 +80,9 @@ pub(super) async fn call(
     let replanner = pre.instantiate_async(&mut *store).await?;
     Ok(match replanner.call_replan(store, &request).await? {
         Ok(plan) => answer(plan),
-        Err(ReplannerError {
-            code,
-            message,
-            retryable,
-            details,
-        }) => Err(plugin_error(code, message, retryable, details)),
+        Err(ReplannerError { code, message, retryable, details }) => {
+            Err(plugin_error(code, message, retryable, details))
+        }
     })
 }
 
@@ -111,10 +108,7 @@ fn request(input: Input, seed: u64) -> ReplanRequest {
 
 fn answer(plan: Plan) -> Answer {
     let actions: Result<Vec<Action>, RunError> = plan.actions.into_iter().map(action).collect();
-    output_of(&Output {
-        actions: actions?,
-        rationale: plan.rationale,
-    })
+    output_of(&Output { actions: actions?, rationale: plan.rationale })
 }
 
 fn action(action: PlanAction) -> Result<Action, RunError> {
@@ -135,13 +129,7 @@ fn planned(spawn: PlannedSpawn) -> Result<Spawn, RunError> {
     let scopes = Grant::new(scopes(spawn.scopes.can_use)?, scopes(spawn.scopes.can_delegate)?);
     let input = Payload::parse(spawn.input)
         .map_err(|error| invalid_output(format!("the input of a planned spawn of `{}`: {error}", spawn.target)))?;
-    Ok(Spawn {
-        target: spawn.target,
-        input,
-        spawn_key: spawn.spawn_key,
-        scopes,
-        timeout_ms: spawn.timeout_ms,
-    })
+    Ok(Spawn { target: spawn.target, input, spawn_key: spawn.spawn_key, scopes, timeout_ms: spawn.timeout_ms })
 }
 
 #[cfg(test)]
@@ -150,30 +138,17 @@ mod tests {
     use crate::bindings::types;
 
     fn spawn(input: &str, scope: &str) -> Plan {
-        let scopes = types::Grant {
-            can_use: vec![scope.into()],
-            can_delegate: Vec::new(),
-        };
-        let spawn = PlannedSpawn {
-            target: "t".into(),
-            input: input.into(),
-            spawn_key: None,
-            scopes,
-            timeout_ms: Some(5),
-        };
-        Plan {
-            actions: vec![PlanAction::Retry("r".into()), PlanAction::Spawn(spawn)],
-            rationale: "so".into(),
-        }
+        let scopes = types::Grant { can_use: vec![scope.into()], can_delegate: Vec::new() };
+        let spawn =
+            PlannedSpawn { target: "t".into(), input: input.into(), spawn_key: None, scopes, timeout_ms: Some(5) };
+        Plan { actions: vec![PlanAction::Retry("r".into()), PlanAction::Spawn(spawn)], rationale: "so".into() }
     }
 
     #[test]
     fn a_plan_is_what_the_kernel_reads() {
         let text = answer(spawn("[1]", "fs.read:a/*")).unwrap();
         let plan: pleach_kernel::Plan = serde_json::from_str(text.as_str()).unwrap();
-        let pleach_kernel::Action::Spawn(spawn) = &plan.actions[1] else {
-            panic!("{plan:?}")
-        };
+        let pleach_kernel::Action::Spawn(spawn) = &plan.actions[1] else { panic!("{plan:?}") };
         assert_eq!(plan.actions[0], pleach_kernel::Action::Retry("r".into()));
         assert_eq!((spawn.input.as_str(), spawn.timeout_ms), ("[1]", Some(5)));
         assert_eq!(spawn.scopes.can_use()[0].as_str(), "fs.read:a/*");
@@ -205,10 +180,7 @@ mod tests {
         };
         let input: Input = parse(Role::Replanner, EXPECTED, &Payload::of(&asked).unwrap()).unwrap();
         let request = request(input, 9);
-        assert_eq!(
-            (request.completed_count, request.seed, request.config.as_str()),
-            (3, 9, "{}")
-        );
+        assert_eq!((request.completed_count, request.seed, request.config.as_str()), (3, 9, "{}"));
         assert_eq!(request.failed[0].status, types::RunStatus::TimedOut);
         assert_eq!(request.failed[0].error.as_ref().unwrap().code, "c");
     }

@@ -34,11 +34,7 @@ pub(super) async fn call(
     store: &mut Store<Guest>,
     input: &Payload,
 ) -> wasmtime::Result<Answer> {
-    let Input {
-        subject,
-        routes,
-        config,
-    } = match read(input) {
+    let Input { subject, routes, config } = match read(input) {
         Ok(input) => input,
         Err(error) => return Ok(Err(error)),
     };
@@ -51,39 +47,24 @@ pub(super) async fn call(
     };
     Ok(match router.call_route(store, &request).await? {
         Ok(choice) => answer(choice, &request.routes),
-        Err(RouterError {
-            code,
-            message,
-            retryable,
-            details,
-        }) => Err(plugin_error(code, message, retryable, details)),
+        Err(RouterError { code, message, retryable, details }) => Err(plugin_error(code, message, retryable, details)),
     })
 }
 
 fn read(input: &Payload) -> Result<Input, RunError> {
     let input: Input = parse(Role::Router, EXPECTED, input)?;
     if input.routes.is_empty() {
-        return Err(RunError::new(
-            "invalid_input",
-            format!("a router takes {EXPECTED}: `routes` is empty"),
-        ));
+        return Err(RunError::new("invalid_input", format!("a router takes {EXPECTED}: `routes` is empty")));
     }
     Ok(input)
 }
 
 fn answer(choice: RouteChoice, routes: &[String]) -> Answer {
     if choice.route != DEFAULT && !routes.contains(&choice.route) {
-        let message = format!(
-            "the route `{}` is none of {}, nor `{DEFAULT}`",
-            choice.route,
-            routes.join(", ")
-        );
+        let message = format!("the route `{}` is none of {}, nor `{DEFAULT}`", choice.route, routes.join(", "));
         return Err(invalid_output(message));
     }
-    output_of(&Output {
-        route: choice.route,
-        rationale: choice.rationale,
-    })
+    output_of(&Output { route: choice.route, rationale: choice.rationale })
 }
 
 #[cfg(test)]
@@ -93,15 +74,7 @@ mod tests {
     #[test]
     fn a_router_chooses_among_the_routes_there_are() {
         let routes = ["a".to_owned(), "b".to_owned()];
-        let choose = |route: &str| {
-            answer(
-                RouteChoice {
-                    route: route.into(),
-                    rationale: "so".into(),
-                },
-                &routes,
-            )
-        };
+        let choose = |route: &str| answer(RouteChoice { route: route.into(), rationale: "so".into() }, &routes);
         assert_eq!(choose("b").unwrap().as_str(), r#"{"route":"b","rationale":"so"}"#);
         assert!(choose("default").is_ok());
         assert_eq!(&*choose("c").unwrap_err().code, "invalid_output");
@@ -109,11 +82,7 @@ mod tests {
 
     #[test]
     fn a_router_is_never_asked_without_routes() {
-        let code = |text: &str| {
-            read(&Payload::parse(text.into()).unwrap())
-                .err()
-                .map(|error| error.code.to_string())
-        };
+        let code = |text: &str| read(&Payload::parse(text.into()).unwrap()).err().map(|error| error.code.to_string());
         assert_eq!(code(r#"{"subject": 1, "routes": ["a"]}"#), None);
         assert_eq!(code(r#"{"subject": 1, "routes": []}"#).unwrap(), "invalid_input");
         assert_eq!(code(r#"{"subject": 1}"#).unwrap(), "invalid_input");

@@ -12,11 +12,7 @@ use serde_json::json;
 use crate::fake::{component, config, output, run, sandbox_of};
 
 fn cached_in(folder: &Path) -> Sandbox {
-    sandbox_of(Config {
-        code_cache: Some(folder.into()),
-        pool_slots: 0,
-        ..config()
-    })
+    sandbox_of(Config { code_cache: Some(folder.into()), pool_slots: 0, ..config() })
 }
 
 fn compiled(folder: &Path) -> std::path::PathBuf {
@@ -68,12 +64,7 @@ async fn code_that_was_tampered_with_is_compiled_anew() {
     let genuine = fs::read(&path).unwrap();
     let middle = genuine.len() / 2;
     let flipped = [&genuine[..middle], &[genuine[middle] ^ 1], &genuine[middle + 1..]].concat();
-    for tampered in [
-        &flipped[..],
-        &genuine[..middle],
-        b"",
-        b"no code at all, and not signed either",
-    ] {
+    for tampered in [&flipped[..], &genuine[..middle], b"", b"no code at all, and not signed either"] {
         fs::write(&path, tampered).unwrap();
         let sandbox = cached_in(folder.path());
         let (asked, plugin) = load(&sandbox).await;
@@ -119,16 +110,12 @@ async fn a_load_that_fails_can_be_tried_again() {
     let sandbox = cached_in(folder.path());
     let bytes = component("echo");
     let digest = sandbox.inspect(&bytes).unwrap().digest;
-    let lost = sandbox
-        .load(&digest, || async { Err("the store is away".to_owned()) })
-        .await;
+    let lost = sandbox.load(&digest, || async { Err("the store is away".to_owned()) }).await;
     assert!(matches!(lost, Err(Error::Bytes { .. })), "{:?}", lost.err());
     let other = sandbox.load(&digest, || async { Ok(component("script")) }).await;
     assert!(matches!(other, Err(Error::Digest { .. })), "{:?}", other.err());
     for bad in ["", "sha256:", "../x", &digest.to_uppercase(), &format!("{digest}/../x")] {
-        let refused = sandbox
-            .load(bad, || async { panic!("asked for the bytes of {bad}") })
-            .await;
+        let refused = sandbox.load(bad, || async { panic!("asked for the bytes of {bad}") }).await;
         assert!(matches!(refused, Err(Error::Bytes { .. })), "{bad}");
     }
     assert!(sandbox.load(&digest, || async { Ok(bytes) }).await.is_ok());

@@ -17,10 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn component(name: &str) -> Vec<u8> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let places = [root.join("tests/guests").join(name), root.join("plugins").join(name)];
-    let path = places
-        .iter()
-        .map(|place| place.join(format!("{name}.wasm")))
-        .find(|path| path.exists());
+    let path = places.iter().map(|place| place.join(format!("{name}.wasm"))).find(|path| path.exists());
     let path = path.unwrap_or_else(|| panic!("there is no component {name}: run `pleach plugin build --all`"));
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
@@ -32,12 +29,7 @@ pub fn sandbox(limits: GuestLimits) -> Sandbox {
 
 pub fn config() -> Config {
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("code");
-    Config {
-        code_cache: Some(cache),
-        workers: 2,
-        pool_slots: 64,
-        ..Config::default()
-    }
+    Config { code_cache: Some(cache), workers: 2, pool_slots: 64, ..Config::default() }
 }
 
 pub fn sandbox_of(config: Config) -> Sandbox {
@@ -46,10 +38,7 @@ pub fn sandbox_of(config: Config) -> Sandbox {
 
 pub async fn load(sandbox: &Sandbox, bytes: Vec<u8>) -> Arc<Plugin> {
     let digest = sandbox.inspect(&bytes).unwrap_or_else(|e| panic!("{e}")).digest;
-    sandbox
-        .load(&digest, || async { Ok(bytes) })
-        .await
-        .unwrap_or_else(|e| panic!("{e}"))
+    sandbox.load(&digest, || async { Ok(bytes) }).await.unwrap_or_else(|e| panic!("{e}"))
 }
 
 type Decide = dyn Fn(RunId, Call) + Send + Sync;
@@ -65,11 +54,7 @@ impl Fake {
     /// Calls that want an answer go to `decide`; the others are kept.
     pub fn new(decide: impl Fn(RunId, Call) + Send + Sync + 'static) -> (Arc<Self>, Finishes) {
         let (finishes, receiver) = mpsc::unbounded_channel();
-        let fake = Self {
-            decide: Box::new(decide),
-            told: Mutex::default(),
-            finishes,
-        };
+        let fake = Self { decide: Box::new(decide), told: Mutex::default(), finishes };
         (Arc::new(fake), Finishes(receiver))
     }
 
@@ -187,10 +172,7 @@ pub struct Purse {
 impl Purse {
     pub fn of(budget: Budget) -> Arc<Self> {
         let cpu_us = budget.cpu_ms.map_or(u64::MAX, |ms| ms * 1_000);
-        Arc::new(Self {
-            host_calls: budget.host_calls.unwrap_or(u64::MAX).into(),
-            cpu_us: cpu_us.into(),
-        })
+        Arc::new(Self { host_calls: budget.host_calls.unwrap_or(u64::MAX).into(), cpu_us: cpu_us.into() })
     }
 }
 

@@ -34,17 +34,12 @@ async fn script(folder: &Path, scopes: &[&str], steps: Value) -> (Vec<Value>, Ve
         let dir = Dir::open_ambient_dir(folder.join(name), ambient_authority()).unwrap();
         (name.to_owned(), dir)
     };
-    let sandbox = sandbox_of(Config {
-        roots: vec![root("repo"), root("other")],
-        ..config()
-    });
+    let sandbox = sandbox_of(Config { roots: vec![root("repo"), root("other")], ..config() });
     let plugin = load(&sandbox, component("script")).await;
     let (fake, mut finishes) = Fake::silent();
     let job = job(&sandbox, &steps, |job| job.grant = grant(scopes));
     sandbox.start(&plugin, job, fake.clone());
-    let Value::Array(answers) = output(finishes.next().await.outcome) else {
-        panic!("a list")
-    };
+    let Value::Array(answers) = output(finishes.next().await.outcome) else { panic!("a list") };
     let logged = fake.told().into_iter().map(|call| match call {
         Call::Deny { denial } => format!("{} {} {}", denial.action, denial.code, denial.target.unwrap()),
         other => panic!("{other:?}"),
@@ -84,12 +79,7 @@ async fn what_was_granted_is_listed_and_read() {
     .await;
     let ok = |at: usize| &answers[at]["ok"];
     assert_eq!(*ok(0), json!(["repo"]));
-    let names: Vec<_> = ok(1)
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|e| (e["name"].clone(), e["kind"].clone()))
-        .collect();
+    let names: Vec<_> = ok(1).as_array().unwrap().iter().map(|e| (e["name"].clone(), e["kind"].clone())).collect();
     let expected =
         [("README", "file"), ("private", "folder"), ("src", "folder")].map(|(name, kind)| (json!(name), json!(kind)));
     assert_eq!(names, expected);
@@ -97,10 +87,7 @@ async fn what_was_granted_is_listed_and_read() {
     assert_eq!(*ok(3), json!({"name": "a.rs", "kind": "file", "size": 9}));
     assert_eq!(*ok(4), json!({"name": "repo", "kind": "folder", "size": 0}));
     assert_eq!(ok(5)["text"], json!("fn a() {}"));
-    assert_eq!(
-        [&ok(6)["text"], &ok(7)["text"], &ok(8)["text"], &ok(9)["text"]],
-        ["ell", "o", "", ""]
-    );
+    assert_eq!([&ok(6)["text"], &ok(7)["text"], &ok(8)["text"], &ok(9)["text"]], ["ell", "o", "", ""]);
     assert_eq!(logged, [""; 0]);
 }
 
@@ -123,14 +110,8 @@ async fn what_was_not_granted_is_denied_and_logged() {
         ]),
     )
     .await;
-    assert!(
-        answers[..6].iter().all(|answer| code(answer) == "scope_required"),
-        "{answers:?}"
-    );
-    assert!(
-        answers[6..].iter().all(|answer| answer.get("ok").is_some()),
-        "{answers:?}"
-    );
+    assert!(answers[..6].iter().all(|answer| code(answer) == "scope_required"), "{answers:?}");
+    assert!(answers[6..].iter().all(|answer| answer.get("ok").is_some()), "{answers:?}");
     assert_eq!(logged[0], "files.read scope_required repo/private/key");
     assert_eq!((&*logged[1], logged.len()), ("files.list scope_required repo", 6));
 }
@@ -221,10 +202,7 @@ async fn a_link_is_followed_only_below_its_root_and_only_to_what_was_granted() {
         assert!(["io", "not_found"].contains(&code(answer)), "{answer}");
         assert!(!answer.to_string().contains("hidden"), "{answer}");
     }
-    let texts: Vec<_> = answers[11..]
-        .iter()
-        .map(|answer| answer["ok"]["text"].clone())
-        .collect();
+    let texts: Vec<_> = answers[11..].iter().map(|answer| answer["ok"]["text"].clone()).collect();
     assert_eq!(texts, ["hello", "hidden", "fn a() {}"]);
     assert_eq!(logged, [""; 0]);
 
@@ -235,16 +213,8 @@ async fn a_link_is_followed_only_below_its_root_and_only_to_what_was_granted() {
         {"op": "stat", "path": "repo/src/sideways"},
     ]);
     let (answers, logged) = script(folder.path(), &["fs.read:repo/src/*"], steps).await;
-    assert!(
-        answers[..2]
-            .iter()
-            .all(|answer| answer["ok"]["text"] == json!("fn a() {}")),
-        "{answers:?}"
-    );
-    assert!(
-        answers[2..].iter().all(|answer| code(answer) == "scope_required"),
-        "{answers:?}"
-    );
+    assert!(answers[..2].iter().all(|answer| answer["ok"]["text"] == json!("fn a() {}")), "{answers:?}");
+    assert!(answers[2..].iter().all(|answer| code(answer) == "scope_required"), "{answers:?}");
     assert_eq!(logged.len(), 5);
 }
 

@@ -22,18 +22,12 @@ async fn a_spinner_is_killed_and_delays_neither_the_host_nor_its_neighbours() {
     let spinner = load(&sandbox, component("spinner")).await;
     let echo = load(&sandbox, component("echo")).await;
     let (fake, mut finishes) = Fake::silent();
-    let stops: Vec<_> = (0..20)
-        .map(|_| start(&sandbox, &spinner, &json!(null), fake.clone()))
-        .collect();
+    let stops: Vec<_> = (0..20).map(|_| start(&sandbox, &spinner, &json!(null), fake.clone())).collect();
 
     let begun = Instant::now();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(begun.elapsed() < TIMER_BOUND, "{:?}", begun.elapsed());
-    assert_eq!(
-        output(run(&sandbox, &echo, &json!(1)).await),
-        json!(1),
-        "a neighbour gets its turn"
-    );
+    assert_eq!(output(run(&sandbox, &echo, &json!(1)).await), json!(1), "a neighbour gets its turn");
     assert!(finishes.is_empty(), "they all still spin");
 
     stops.iter().for_each(pleach_sandbox::Stop::kill);
@@ -46,10 +40,7 @@ async fn a_spinner_is_killed_and_delays_neither_the_host_nor_its_neighbours() {
 
 #[tokio::test]
 async fn a_spinner_runs_out_of_fuel() {
-    let sandbox = sandbox(GuestLimits {
-        max_fuel: 50_000_000,
-        ..GuestLimits::default()
-    });
+    let sandbox = sandbox(GuestLimits { max_fuel: 50_000_000, ..GuestLimits::default() });
     let spinner = load(&sandbox, component("spinner")).await;
     assert_eq!(&*error(run(&sandbox, &spinner, &json!(null)).await).code, "out_of_fuel");
 }
@@ -58,10 +49,7 @@ async fn a_spinner_runs_out_of_fuel() {
 async fn a_spinner_runs_out_of_the_processor_time_that_it_was_given() {
     let sandbox = sandbox(GuestLimits::default());
     let spinner = load(&sandbox, component("spinner")).await;
-    let purse = Purse::of(Budget {
-        cpu_ms: Some(20),
-        ..Budget::default()
-    });
+    let purse = Purse::of(Budget { cpu_ms: Some(20), ..Budget::default() });
     let finish = run_with(&sandbox, &spinner, &json!(null), |job| job.accounts = Some(purse)).await;
     assert_eq!(&*error(finish.outcome).code, "budget_exhausted");
     assert!(finish.usage.cpu_us >= 20_000, "{:?}", finish.usage);
@@ -69,10 +57,7 @@ async fn a_spinner_runs_out_of_the_processor_time_that_it_was_given() {
 
 #[tokio::test]
 async fn a_memory_eater_is_refused_more_and_fails_alone() {
-    let sandbox = sandbox(GuestLimits {
-        memory_bytes: 8 << 20,
-        ..GuestLimits::default()
-    });
+    let sandbox = sandbox(GuestLimits { memory_bytes: 8 << 20, ..GuestLimits::default() });
     let eater = load(&sandbox, component("memory-eater")).await;
     let failed = error(run(&sandbox, &eater, &json!({})).await);
     assert_eq!(&*failed.code, "out_of_memory");
@@ -84,10 +69,7 @@ async fn a_memory_eater_is_refused_more_and_fails_alone() {
 
 #[tokio::test]
 async fn a_guest_whose_memory_does_not_fit_at_all_is_out_of_memory() {
-    let sandbox = sandbox(GuestLimits {
-        memory_bytes: 64 << 10,
-        ..GuestLimits::default()
-    });
+    let sandbox = sandbox(GuestLimits { memory_bytes: 64 << 10, ..GuestLimits::default() });
     let echo = load(&sandbox, component("echo")).await;
     assert_eq!(&*error(run(&sandbox, &echo, &json!(1)).await).code, "out_of_memory");
 }
@@ -96,15 +78,9 @@ async fn a_guest_whose_memory_does_not_fit_at_all_is_out_of_memory() {
 async fn endless_recursion_overflows_the_guests_stack_and_no_other() {
     let sandbox = sandbox(GuestLimits::default());
     let recursion = load(&sandbox, component("recursion")).await;
-    assert_eq!(
-        &*error(run(&sandbox, &recursion, &json!({})).await).code,
-        "stack_overflow"
-    );
+    assert_eq!(&*error(run(&sandbox, &recursion, &json!({})).await).code, "stack_overflow");
     // The stack that compiled code keeps in memory ends where memory begins.
-    assert_eq!(
-        &*error(run(&sandbox, &recursion, &json!({"in_memory": true})).await).code,
-        "trap"
-    );
+    assert_eq!(&*error(run(&sandbox, &recursion, &json!({"in_memory": true})).await).code, "trap");
 }
 
 #[tokio::test]
@@ -114,11 +90,7 @@ async fn a_trap_fails_the_run_and_says_where() {
     let failed = error(run(&sandbox, &trap, &json!({})).await);
     assert_eq!((&*failed.code, failed.retryable), ("trap", false));
     assert!(failed.message.contains("unreachable"), "{}", failed.message);
-    assert!(
-        failed.message.len() <= 2_048 && failed.message.lines().count() <= 12,
-        "{}",
-        failed.message
-    );
+    assert!(failed.message.len() <= 2_048 && failed.message.lines().count() <= 12, "{}", failed.message);
     let echo = load(&sandbox, component("echo")).await;
     assert_eq!(output(run(&sandbox, &echo, &json!(1)).await), json!(1));
 }
@@ -140,10 +112,7 @@ async fn a_flood_of_refusals_does_not_flood_the_log() {
     sandbox.start(&script, job(&sandbox, &json!(steps), |_| {}), fake.clone());
     let answers = output(finishes.next().await.outcome);
     let denied = |answer: &serde_json::Value| answer["error"]["denied"]["code"] == json!("group_not_found");
-    assert!(
-        answers.as_array().unwrap().iter().all(denied),
-        "each of them was refused"
-    );
+    assert!(answers.as_array().unwrap().iter().all(denied), "each of them was refused");
     let logged = fake.told().len();
     assert!((256..1_000).contains(&logged), "{logged}");
 }
@@ -165,10 +134,7 @@ async fn a_flood_of_reports_does_not_flood_the_log() {
 
 #[tokio::test]
 async fn one_call_cannot_make_the_host_hold_more_than_its_share() {
-    let sandbox = sandbox(GuestLimits {
-        call_bytes: 900_000,
-        ..GuestLimits::default()
-    });
+    let sandbox = sandbox(GuestLimits { call_bytes: 900_000, ..GuestLimits::default() });
     let script = load(&sandbox, component("script")).await;
     let long = "x".repeat(500_000);
     let steps = json!([{"op": "group", "members": [{"target": "a", "input": long}, {"target": "b", "input": long}]}]);
@@ -228,26 +194,16 @@ async fn a_liar_about_its_scopes_gets_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("x"), "hidden").unwrap();
     let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
-    let sandbox = sandbox_of(Config {
-        roots: vec![("repo".into(), dir)],
-        ..config()
-    });
+    let sandbox = sandbox_of(Config { roots: vec![("repo".into(), dir)], ..config() });
     let liar = load(&sandbox, component("scope-liar")).await;
     let (fake, mut finishes) = Fake::silent();
     let input = json!({"root": "repo", "target": "echo"});
-    sandbox.start(
-        &liar,
-        job(&sandbox, &input, |job| job.grant = grant(&["fs.read:elsewhere/*"])),
-        fake.clone(),
-    );
+    sandbox.start(&liar, job(&sandbox, &input, |job| job.grant = grant(&["fs.read:elsewhere/*"])), fake.clone());
     let answers = output(finishes.next().await.outcome);
     let answers = answers.as_array().unwrap();
     // What is well-formed and for the kernel to decide, nobody answers here.
     let (kernels, ours): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a["answer"] == json!("host_failure"));
-    assert!(
-        kernels.iter().all(|a| !a["asked"].as_str().unwrap().contains("repo")),
-        "{kernels:?}"
-    );
+    assert!(kernels.iter().all(|a| !a["asked"].as_str().unwrap().contains("repo")), "{kernels:?}");
     assert!(ours.iter().all(|a| a["denied"] == json!(true)), "{ours:?}");
     assert!(ours.len() > 70, "{}", ours.len());
     assert_eq!(fake.told().len(), ours.len(), "the log has each");

@@ -20,11 +20,7 @@ async fn scripted(config: Config) -> (Sandbox, Arc<Plugin>) {
 #[tokio::test]
 async fn a_thousand_sleepers_wake_when_they_are_cancelled() {
     // With fewer slots than guests, most of them run outside the pool.
-    let (sandbox, plugin) = scripted(Config {
-        pool_slots: 300,
-        ..config()
-    })
-    .await;
+    let (sandbox, plugin) = scripted(Config { pool_slots: 300, ..config() }).await;
     let (fake, mut finishes) = Fake::silent();
     let steps = json!([{"op": "sleep", "ms": FOR_EVER_MS}]);
     let stops: Vec<_> = (1..=1_000)
@@ -50,15 +46,8 @@ async fn a_thousand_sleepers_wake_when_they_are_cancelled() {
 
 #[tokio::test]
 async fn without_a_pool_guests_run_all_the_same() {
-    let (sandbox, plugin) = scripted(Config {
-        pool_slots: 0,
-        ..config()
-    })
-    .await;
-    assert_eq!(
-        output(run(&sandbox, &plugin, &json!([{"op": "return", "value": 1}])).await),
-        json!(1)
-    );
+    let (sandbox, plugin) = scripted(Config { pool_slots: 0, ..config() }).await;
+    assert_eq!(output(run(&sandbox, &plugin, &json!([{"op": "return", "value": 1}])).await), json!(1));
 }
 
 #[tokio::test]
@@ -76,11 +65,7 @@ async fn a_guest_never_sees_what_another_left_behind() {
 
 #[tokio::test]
 async fn no_more_guests_are_live_than_there_are_places() {
-    let (sandbox, plugin) = scripted(Config {
-        max_live: 2,
-        ..config()
-    })
-    .await;
+    let (sandbox, plugin) = scripted(Config { max_live: 2, ..config() }).await;
     assert_eq!(sandbox.max_live(), 2);
     let (fake, mut finishes) = Fake::silent();
     let first = sandbox.try_acquire_live().unwrap();
@@ -98,12 +83,7 @@ async fn no_more_guests_are_live_than_there_are_places() {
 
 #[tokio::test]
 async fn as_many_as_the_machine_allows_are_live_at_once() {
-    let (sandbox, plugin) = scripted(Config {
-        max_live: 3_000,
-        pool_slots: 500,
-        ..config()
-    })
-    .await;
+    let (sandbox, plugin) = scripted(Config { max_live: 3_000, pool_slots: 500, ..config() }).await;
     let (fake, mut finishes) = Fake::silent();
     let steps = json!([{"op": "sleep", "ms": FOR_EVER_MS}]);
     let mut stops = Vec::new();

@@ -13,20 +13,11 @@ use serde_json::{Value, json};
 
 use crate::fake::{Fake, component, grant, job, lineage, load, output, sandbox};
 
-const CHILD: RunId = RunId {
-    root: RootId(7),
-    index: 1,
-};
-const GROUP: GroupId = GroupId {
-    root: RootId(7),
-    index: 0,
-};
+const CHILD: RunId = RunId { root: RootId(7), index: 1 };
+const GROUP: GroupId = GroupId { root: RootId(7), index: 0 };
 
 fn spawned(run_id: RunId) -> Spawned {
-    let policy_snapshot = PolicySnapshot {
-        policy_version: 3,
-        limits: Limits::SEED,
-    };
+    let policy_snapshot = PolicySnapshot { policy_version: 3, limits: Limits::SEED };
     Spawned {
         run_id,
         idempotent: false,
@@ -37,18 +28,8 @@ fn spawned(run_id: RunId) -> Spawned {
 }
 
 fn outcome() -> MemberOutcome {
-    let error = RunError {
-        retryable: true,
-        details: Some(Payload::null()),
-        ..RunError::new("odd", "why")
-    };
-    MemberOutcome {
-        ordinal: 0,
-        run_id: CHILD,
-        status: RunStatus::Failed,
-        output: None,
-        error: Some(error),
-    }
+    let error = RunError { retryable: true, details: Some(Payload::null()), ..RunError::new("odd", "why") };
+    MemberOutcome { ordinal: 0, run_id: CHILD, status: RunStatus::Failed, output: None, error: Some(error) }
 }
 
 fn joined() -> JoinResult {
@@ -79,13 +60,7 @@ fn evaluation() -> Evaluation {
         needs_replan: true,
         suggested_action: SuggestedAction::Replan,
         failed_children: vec![failed],
-        counts: ChildCounts {
-            total: 5,
-            completed: 4,
-            failed: 3,
-            cancelled: 2,
-            running: 1,
-        },
+        counts: ChildCounts { total: 5, completed: 4, failed: 3, cancelled: 2, running: 1 },
         replans_used: 1,
         max_replans: 3,
         plan: None,
@@ -98,37 +73,14 @@ fn answer_all(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(RunId, Call) + Send + 
     move |_, call| {
         let ask = |text: String| asked.lock().unwrap().push(text);
         match call {
-            Call::SpawnRun {
-                request,
-                call_index,
-                reply,
-            } => {
-                ask(format!(
-                    "spawn {} {} {call_index}",
-                    request.target,
-                    request.input.as_str()
-                ));
+            Call::SpawnRun { request, call_index, reply } => {
+                ask(format!("spawn {} {} {call_index}", request.target, request.input.as_str()));
                 reply.send(Ok(spawned(CHILD))).unwrap();
             }
-            Call::SpawnGroup {
-                members,
-                key_prefix,
-                join,
-                call_index,
-                reply,
-            } => {
-                ask(format!(
-                    "group {} {key_prefix:?} {:?} {call_index}",
-                    members.len(),
-                    join.mode
-                ));
+            Call::SpawnGroup { members, key_prefix, join, call_index, reply } => {
+                ask(format!("group {} {key_prefix:?} {:?} {call_index}", members.len(), join.mode));
                 let members = members.iter().map(|_| spawned(CHILD)).collect();
-                let group = SpawnedGroup {
-                    group_id: GROUP,
-                    idempotent: true,
-                    members,
-                    warnings: vec!["w".into()],
-                };
+                let group = SpawnedGroup { group_id: GROUP, idempotent: true, members, warnings: vec!["w".into()] };
                 reply.send(Ok(group)).unwrap();
             }
             Call::Join { group, reply } => {
@@ -136,10 +88,7 @@ fn answer_all(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(RunId, Call) + Send + 
                 reply.send(Ok(joined())).unwrap();
             }
             Call::Cancel { request, reply } => {
-                ask(format!(
-                    "cancel {} {} {}",
-                    request.run_id, request.include_root, request.reason
-                ));
+                ask(format!("cancel {} {} {}", request.run_id, request.include_root, request.reason));
                 let found = Cancelled {
                     run_id: CHILD,
                     cancelled_count: 1,
@@ -150,39 +99,21 @@ fn answer_all(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(RunId, Call) + Send + 
                 };
                 reply.send(Ok(found)).unwrap();
             }
-            Call::Evaluate {
-                run_id,
-                replanner,
-                config,
-                reply,
-            } => {
-                ask(format!(
-                    "evaluate {} {replanner:?} {}",
-                    run_id.is_none(),
-                    config.is_none()
-                ));
+            Call::Evaluate { run_id, replanner, config, reply } => {
+                ask(format!("evaluate {} {replanner:?} {}", run_id.is_none(), config.is_none()));
                 reply.send(Ok(evaluation())).unwrap();
             }
             Call::Query { query, reply } => {
                 ask(format!("query {:?} {}", query.max_nodes, query.skip_children));
                 reply.send(Ok(Payload::parse("{\"tree\":{}}".into()).unwrap())).unwrap();
             }
-            Call::AgentCall {
-                request,
-                call_index,
-                reply,
-            } => {
+            Call::AgentCall { request, call_index, reply } => {
                 ask(format!("call {} {:?} {call_index}", request.target, request.timeout_ms));
                 reply.send(Ok(outcome())).unwrap();
             }
             Call::RemainingBudget { reply } => {
                 ask("remaining".into());
-                reply
-                    .send(Ok(Budget {
-                        tokens: Some(5),
-                        ..Budget::default()
-                    }))
-                    .unwrap();
+                reply.send(Ok(Budget { tokens: Some(5), ..Budget::default() })).unwrap();
             }
             Call::Progress(_) | Call::Deny { .. } => panic!("told, not asked"),
         }
@@ -197,9 +128,7 @@ pub async fn script(steps: Value) -> (Vec<Value>, Vec<String>, Vec<Call>) {
     let asked = Arc::default();
     let (fake, mut finishes) = Fake::new(answer_all(&asked));
     sandbox.start(&plugin, job(&sandbox, &steps, |_| {}), fake.clone());
-    let Value::Array(answers) = output(finishes.next().await.outcome) else {
-        panic!("a list")
-    };
+    let Value::Array(answers) = output(finishes.next().await.outcome) else { panic!("a list") };
     let asked = std::mem::take(&mut *asked.lock().unwrap());
     (answers, asked, fake.told())
 }
@@ -234,23 +163,14 @@ async fn every_primitive_reaches_the_kernel_and_its_answer_the_guest() {
     assert_eq!(ok(0)["run_id"], json!(CHILD.to_string()));
     assert_eq!(ok(0)["policy_snapshot"]["max_fanout"], json!(8));
     assert_eq!(ok(0)["effective_scopes"]["can_use"], json!(["fs.read:a/*"]));
-    assert_eq!(
-        (&ok(1)["idempotent"], &ok(1)["warnings"]),
-        (&json!(true), &json!(["w"]))
-    );
+    assert_eq!((&ok(1)["idempotent"], &ok(1)["warnings"]), (&json!(true), &json!(["w"])));
     assert_eq!(ok(2)["status"], json!("completed_with_errors"));
-    assert_eq!(
-        (&ok(2)["running_count"], &ok(2)["decided_at_seq"]),
-        (&json!(4), &json!(9))
-    );
+    assert_eq!((&ok(2)["running_count"], &ok(2)["decided_at_seq"]), (&json!(4), &json!(9)));
     assert_eq!(ok(2)["outputs"][0]["error"]["code"], json!("odd"));
     assert_eq!(ok(3)["cancelled_run_ids"], json!([CHILD.to_string()]));
     assert_eq!(ok(4)["suggested_action"], json!("replan"));
     assert_eq!(ok(4)["failed_children"][0]["status"], json!("timed_out"));
-    assert_eq!(
-        ok(4)["counts"],
-        json!({"total": 5, "completed": 4, "failed": 3, "cancelled": 2, "running": 1})
-    );
+    assert_eq!(ok(4)["counts"], json!({"total": 5, "completed": 4, "failed": 3, "cancelled": 2, "running": 1}));
     assert_eq!(ok(6)["status"], json!("failed"));
     assert_eq!(ok(7)["tokens"], json!(5));
 }
@@ -288,17 +208,8 @@ async fn what_cannot_be_an_id_or_a_scope_is_denied_and_logged() {
     ]))
     .await;
     assert_eq!(asked, [""; 0]);
-    let expected = [
-        "group_not_found",
-        "run_not_found",
-        "run_not_found",
-        "run_not_found",
-        "scope_invalid",
-    ];
-    let codes: Vec<&str> = answers
-        .iter()
-        .map(|a| a["error"]["denied"]["code"].as_str().unwrap())
-        .collect();
+    let expected = ["group_not_found", "run_not_found", "run_not_found", "run_not_found", "scope_invalid"];
+    let codes: Vec<&str> = answers.iter().map(|a| a["error"]["denied"]["code"].as_str().unwrap()).collect();
     assert_eq!(codes, expected);
     assert_eq!(answers[0]["error"]["denied"]["policy_version"], json!(3));
     let logged: Vec<_> = told
@@ -337,11 +248,7 @@ async fn refusals_and_failures_of_the_kernel_reach_the_guest_apart() {
             reply.send(Err(CallError::Denied(denial.into()))).unwrap();
         }
         Call::Join { reply, .. } => {
-            let failed = CallError::Failed {
-                code: FailureCode::Io,
-                message: "disk".into(),
-                retryable: true,
-            };
+            let failed = CallError::Failed { code: FailureCode::Io, message: "disk".into(), retryable: true };
             reply.send(Err(failed)).unwrap();
         }
         // Nobody answers this one.
@@ -353,15 +260,9 @@ async fn refusals_and_failures_of_the_kernel_reach_the_guest_apart() {
     sandbox.start(&plugin, job(&sandbox, &steps, |_| {}), fake.clone());
     let answers = output(finishes.next().await.outcome);
     let denied = &answers[0]["error"]["denied"];
-    assert_eq!(
-        (&denied["code"], &denied["limit"], &denied["target"]),
-        (&json!("max_fanout"), &json!(8), &json!("a"))
-    );
+    assert_eq!((&denied["code"], &denied["limit"], &denied["target"]), (&json!("max_fanout"), &json!(8), &json!("a")));
     let failed = json!({"code": "io", "message": "disk", "retryable": true});
     assert_eq!(answers[1]["error"]["failed"], failed);
     assert_eq!(answers[2]["error"]["failed"]["code"], json!("host_failure"));
-    assert!(
-        fake.told().is_empty(),
-        "the kernel has its own denials in the log already"
-    );
+    assert!(fake.told().is_empty(), "the kernel has its own denials in the log already");
 }

@@ -11,23 +11,9 @@ async fn a_judge_is_run_like_an_agent() {
     let sandbox = sandbox(GuestLimits::default());
     let judge = load(&sandbox, component("threshold-judge")).await;
     assert_eq!(judge.role(), Role::Judge);
-    let verdict = output(
-        run(
-            &sandbox,
-            &judge,
-            &json!({"subject": {"score": 0.9}, "criteria": {"min": 0.5}}),
-        )
-        .await,
-    );
+    let verdict = output(run(&sandbox, &judge, &json!({"subject": {"score": 0.9}, "criteria": {"min": 0.5}})).await);
     assert_eq!(verdict["outcome"], json!("pass"), "{verdict}");
-    let verdict = output(
-        run(
-            &sandbox,
-            &judge,
-            &json!({"subject": {"score": 0.1}, "criteria": {"min": 0.5}}),
-        )
-        .await,
-    );
+    let verdict = output(run(&sandbox, &judge, &json!({"subject": {"score": 0.1}, "criteria": {"min": 0.5}})).await);
     assert_eq!(verdict["outcome"], json!("fail"), "{verdict}");
     assert!(verdict["rationale"].is_string());
 }

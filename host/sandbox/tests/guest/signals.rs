@@ -68,10 +68,7 @@ async fn a_cancel_ends_a_sleep_before_or_after_it_begins() {
 #[tokio::test]
 async fn a_killed_guest_is_stopped_wherever_it_waits() {
     let (sandbox, plugin) = scripted().await;
-    for steps in [
-        json!([{"op": "query"}]),
-        json!([{"op": "query"}, {"op": "sleep", "ms": FOR_EVER_MS}]),
-    ] {
+    for steps in [json!([{"op": "query"}]), json!([{"op": "query"}, {"op": "sleep", "ms": FOR_EVER_MS}])] {
         let (fake, mut finishes, asked) = mute();
         let stop = start(&sandbox, &plugin, &steps, fake);
         asked.notified().await;
@@ -92,12 +89,7 @@ async fn shutting_down_stops_every_guest_and_tells_of_each() {
     let (sandbox, plugin) = scripted().await;
     let (fake, mut finishes) = Fake::silent();
     for _ in 0..10 {
-        start(
-            &sandbox,
-            &plugin,
-            &json!([{"op": "sleep", "ms": FOR_EVER_MS}]),
-            fake.clone(),
-        );
+        start(&sandbox, &plugin, &json!([{"op": "sleep", "ms": FOR_EVER_MS}]), fake.clone());
     }
     let late = job(&sandbox, &json!([]), |_| {});
     sandbox.shutdown().await;
@@ -128,11 +120,6 @@ async fn an_answer_that_came_before_the_cancel_is_not_lost() {
             reply.send(Ok(pleach_kernel::Payload::null())).unwrap();
         }
     });
-    start(
-        &sandbox,
-        &plugin,
-        &json!([{"op": "query"}, {"op": "return", "value": 7}]),
-        fake,
-    );
+    start(&sandbox, &plugin, &json!([{"op": "query"}, {"op": "return", "value": 7}]), fake);
     assert_eq!(output(finishes.next().await.outcome), json!(7));
 }

@@ -78,16 +78,10 @@ async fn a_wasi_guest_finds_nothing_and_the_runs_own_chance() {
     for seed in [1, 1, 2] {
         let begun = Instant::now();
         let finish = run_with(&sandbox, &plugin, &json!(null), |job| job.seed = seed).await;
-        assert!(
-            begun.elapsed() >= Duration::from_millis(30),
-            "it waits on the host's timer"
-        );
+        assert!(begun.elapsed() >= Duration::from_millis(30), "it waits on the host's timer");
         numbers.push(output(finish.outcome));
     }
-    assert!(
-        numbers.iter().all(|number| number.as_str().unwrap().len() == 16),
-        "{numbers:?}"
-    );
+    assert!(numbers.iter().all(|number| number.as_str().unwrap().len() == 16), "{numbers:?}");
     assert_eq!(numbers[0], numbers[1], "a replay draws the same");
     assert_ne!(numbers[0], numbers[2]);
 }
@@ -120,8 +114,5 @@ fn http_is_not_part_of_it() {
     let bytes = ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
     let error = sandbox(GuestLimits::default()).inspect(&bytes).unwrap_err();
     assert!(matches!(error, Error::UnknownImports { .. }));
-    assert!(
-        error.to_string().contains("`wasi:http/outgoing-handler@0.2.0`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`wasi:http/outgoing-handler@0.2.0`"), "{error}");
 }

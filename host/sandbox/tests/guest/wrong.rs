@@ -32,9 +32,7 @@ const AGENT_ERROR: &str =
 const RUN: &str = "export run: func(input: string) -> result<string, agent-error>;";
 
 fn refused(bytes: &[u8]) -> (Error, String) {
-    let error = sandbox(GuestLimits::default())
-        .inspect(bytes)
-        .expect_err("it was taken for a plugin");
+    let error = sandbox(GuestLimits::default()).inspect(bytes).expect_err("it was taken for a plugin");
     let text = error.to_string();
     (error, text)
 }
@@ -46,10 +44,7 @@ fn what_is_no_component_is_refused() {
     let (_, text) = refused(b"#!/bin/sh\n");
     assert!(text.contains("no WebAssembly"), "{text}");
     let (_, text) = refused(b"\0asm\x01\0\0\0");
-    assert!(
-        text.contains("core module") && text.contains("pleach plugin build"),
-        "{text}"
-    );
+    assert!(text.contains("core module") && text.contains("pleach plugin build"), "{text}");
     let mut damaged = component("echo");
     damaged.truncate(damaged.len() / 2);
     let (_, text) = refused(&damaged);
@@ -71,10 +66,7 @@ fn a_component_of_another_world_is_refused() {
 
     let (error, text) = refused(&built("export run: func(input: u32) -> string;"));
     assert!(matches!(error, Error::WrongWorld { .. }));
-    assert!(
-        text.contains("func(input: u32) -> string") && text.contains("func(input: string)"),
-        "{text}"
-    );
+    assert!(text.contains("func(input: u32) -> string") && text.contains("func(input: string)"), "{text}");
 
     let (_, text) = refused(&built("export run: func(); export judge: func();"));
     assert!(text.contains("several worlds"), "{text}");
@@ -85,10 +77,7 @@ fn what_the_host_does_not_offer_is_named() {
     let other = "interface other { go: func(); }";
     let (error, text) = refused(&built_with(other, &format!("import other; {AGENT_ERROR} {RUN}")));
     assert!(matches!(error, Error::UnknownImports { .. }));
-    assert!(
-        text.contains("`test:it/other`") && text.contains("pleach:plugin/files@0.1.0"),
-        "{text}"
-    );
+    assert!(text.contains("`test:it/other`") && text.contains("pleach:plugin/files@0.1.0"), "{text}");
 
     let (_, text) = refused(&built(&format!("import go: func(); {AGENT_ERROR} {RUN}")));
     assert!(text.contains("the function `go`"), "{text}");
@@ -104,10 +93,7 @@ fn a_judge_is_offered_less_than_an_agent() {
         record judge-error { code: string, message: string, retryable: bool, details: option<string> }
         export judge: func(request: judge-request) -> result<verdict, judge-error>;";
     let (_, text) = refused(&built(judge));
-    assert!(
-        text.contains("`judge`") && text.contains("`pleach:plugin/files@0.1.0`"),
-        "{text}"
-    );
+    assert!(text.contains("`judge`") && text.contains("`pleach:plugin/files@0.1.0`"), "{text}");
     let plain = judge.replace("import pleach:plugin/files@0.1.0;", "import pleach:plugin/log@0.1.0;");
     let found = sandbox(GuestLimits::default()).inspect(&built(&plain)).unwrap();
     assert_eq!(found.role, Role::Judge);
@@ -115,10 +101,7 @@ fn a_judge_is_offered_less_than_an_agent() {
 
 #[test]
 fn a_component_that_is_too_large_is_refused_before_it_is_read() {
-    let sandbox = sandbox(GuestLimits {
-        component_bytes: 100,
-        ..GuestLimits::default()
-    });
+    let sandbox = sandbox(GuestLimits { component_bytes: 100, ..GuestLimits::default() });
     let error = sandbox.inspect(&component("echo")).unwrap_err();
     assert!(matches!(error, Error::TooLarge { limit: 100, .. }), "{error}");
 }
@@ -134,17 +117,11 @@ async fn an_agent_that_imports_everything_starts() {
     let sandbox = sandbox(GuestLimits::default());
     let bytes = built(&world);
     let found = sandbox.inspect(&bytes).unwrap();
-    assert_eq!(
-        (found.role, found.size, &found.metadata),
-        (Role::Agent, bytes.len(), &None)
-    );
+    assert_eq!((found.role, found.size, &found.metadata), (Role::Agent, bytes.len(), &None));
     assert!(found.imports.contains(&"pleach:plugin/orchestration@0.1.0".to_owned()));
     assert_eq!(found.exports, ["run"]);
     let plugin = load(&sandbox, bytes).await;
-    assert_eq!(
-        &*error(run(&sandbox, &plugin, &serde_json::json!(1)).await).code,
-        "trap"
-    );
+    assert_eq!(&*error(run(&sandbox, &plugin, &serde_json::json!(1)).await).code, "trap");
 }
 
 #[test]

@@ -36,19 +36,13 @@ impl Content {
         }
         let at = known.unwrap_or(self.trees.len());
         if known.is_none() {
-            self.trees.push(Tree {
-                summary: append.summary.clone(),
-                events: Vec::new(),
-            });
+            self.trees.push(Tree { summary: append.summary.clone(), events: Vec::new() });
             self.by_root.insert(append.root, at);
         }
         let tree = &mut self.trees[at];
         let created_at = tree.summary.created_at;
         tree.events.extend_from_slice(&append.events);
-        tree.summary = TreeSummary {
-            created_at,
-            ..append.summary.clone()
-        };
+        tree.summary = TreeSummary { created_at, ..append.summary.clone() };
         let bytes: u64 = append.events.iter().map(|event| frame::stored_len(event)).sum();
         *self.bytes.entry(append.tenant.clone()).or_default() += bytes;
         Ok(())
@@ -63,19 +57,10 @@ impl Content {
         let mut found: Vec<usize> = (0..self.trees.len())
             .filter(|at| self.trees[*at].summary.tenant == *tenant)
             .filter(|at| before.is_none_or(|before| age(at) < before))
-            .filter(|at| {
-                filter
-                    .status
-                    .as_ref()
-                    .is_none_or(|status| self.trees[*at].summary.status == *status)
-            })
+            .filter(|at| filter.status.as_ref().is_none_or(|status| self.trees[*at].summary.status == *status))
             .collect();
         found.sort_by_key(|at| std::cmp::Reverse(age(at)));
-        Ok(found
-            .into_iter()
-            .take(filter.limit)
-            .map(|at| self.trees[at].summary.clone())
-            .collect())
+        Ok(found.into_iter().take(filter.limit).map(|at| self.trees[at].summary.clone()).collect())
     }
 
     pub(super) fn put_plugin(&mut self, row: PluginRow, component: Vec<u8>) -> Result<bool, Error> {
@@ -121,9 +106,6 @@ impl Tree {
         let from_seq = from_seq.max(1);
         let skip = usize::try_from(from_seq - 1).unwrap_or(usize::MAX);
         let events = self.events.iter().skip(skip).take(limit).cloned();
-        (from_seq..)
-            .zip(events)
-            .map(|(seq, body)| StoredEvent { seq, body })
-            .collect()
+        (from_seq..).zip(events).map(|(seq, body)| StoredEvent { seq, body }).collect()
     }
 }

@@ -60,14 +60,9 @@ impl Memory {
             changed: watch::Sender::new(0),
         });
         let writer = shared.clone();
-        thread::Builder::new()
-            .name("pleach-memory".into())
-            .spawn(move || writer.write())
-            .map_err(|error| Error::Failed {
-                doing: "starting the writer thread",
-                path: "memory:".into(),
-                detail: error.to_string(),
-            })?;
+        thread::Builder::new().name("pleach-memory".into()).spawn(move || writer.write()).map_err(|error| {
+            Error::Failed { doing: "starting the writer thread", path: "memory:".into(), detail: error.to_string() }
+        })?;
         Ok(Self { shared })
     }
 
@@ -304,8 +299,7 @@ impl Shared {
         let result = appended.and_then(|()| self.content().append(&queued.append));
         match &result {
             Ok(()) => {
-                self.events
-                    .fetch_add(queued.append.events.len() as u64, Ordering::Relaxed);
+                self.events.fetch_add(queued.append.events.len() as u64, Ordering::Relaxed);
             }
             Err(error) => doomed.failed(root, error, &self.queue),
         }

@@ -103,9 +103,7 @@ impl<'a> Batch<'a> {
         let mut ask = self.conn.prepare_cached(sql).map_err(failed)?;
         let key = params![tree::root_bytes(append.root), append.tenant.as_str(), self.host];
         let known = ask
-            .query_row(key, |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, row.get(3)?))
-            })
+            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, row.get(3)?)))
             .optional()
             .map_err(failed)?;
         let (number, stored_seq, same_tenant, mine) = match known {
@@ -119,10 +117,7 @@ impl<'a> Batch<'a> {
         let last_seq = stored_seq.unwrap_or(0);
         if !same_tenant {
             let detail = format!("it belongs to another tenant than {}", append.tenant);
-            return Err(Trouble::Append(Error::Refused {
-                tree: append.root,
-                detail,
-            }));
+            return Err(Trouble::Append(Error::Refused { tree: append.root, detail }));
         }
         self.by_root.insert(append.root, self.trees.len());
         self.trees.push(Open {
@@ -188,9 +183,8 @@ impl Open {
         let failed = fault::during("appending", conn);
         let key = frame::key(self.number, self.last_seq + 1 - self.pending_count);
         let crc = frame::checksum(key, &self.pending);
-        let mut insert = conn
-            .prepare_cached("INSERT INTO frames (id, crc, body) VALUES (?1, ?2, ?3)")
-            .map_err(&failed)?;
+        let mut insert =
+            conn.prepare_cached("INSERT INTO frames (id, crc, body) VALUES (?1, ?2, ?3)").map_err(&failed)?;
         insert.execute(params![key, crc, self.pending]).map_err(&failed)?;
         self.pending.clear();
         self.pending_count = 0;

@@ -25,8 +25,5 @@ pub(super) fn at(doing: &'static str, path: &str, error: &rusqlite::Error) -> Er
 
 /// The file as a whole cannot be trusted.
 pub(super) fn damaged(path: &str, detail: &str) -> Error {
-    Error::Corrupt {
-        what: format!("the store {path}"),
-        detail: detail.to_owned(),
-    }
+    Error::Corrupt { what: format!("the store {path}"), detail: detail.to_owned() }
 }

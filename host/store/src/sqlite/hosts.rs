@@ -39,10 +39,7 @@ impl Opening {
         fs::create_dir_all(&folder).map_err(unusable(&folder))?;
         let path = folder.join(OPENING);
         let lock = touch(&path).and_then(|file| file.lock().map(|()| file));
-        Ok(Self {
-            _lock: lock.map_err(unusable(&path))?,
-            folder,
-        })
+        Ok(Self { _lock: lock.map_err(unusable(&path))?, folder })
     }
 
     /// Enters this host, and clears away what dead ones left behind.
@@ -52,11 +49,7 @@ impl Opening {
         let path = lock_path(&self.folder, &id);
         let lock = touch(&path).and_then(|file| Ok(file.try_lock().map(|()| file)?));
         let lock = Mutex::new(Some(lock.map_err(unusable(&path))?));
-        Ok(Hosts {
-            lock,
-            id,
-            folder: self.folder,
-        })
+        Ok(Hosts { lock, id, folder: self.folder })
     }
 
     /// What cannot be removed only takes up room, so errors do not matter here.
@@ -118,12 +111,7 @@ fn lock_path(folder: &Path, id: &str) -> PathBuf {
 }
 
 fn touch(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 /// Asks with a shared lock: two hosts that ask at once do not take each other for
@@ -145,18 +133,13 @@ fn is_held(path: &Path) -> io::Result<bool> {
 /// on one machine (process and time).
 fn new_id() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("{:x}-{:x}-{count:x}", std::process::id(), since.as_nanos())
 }
 
 fn unusable(path: &Path) -> impl Fn(io::Error) -> Error {
-    move |error| Error::Unusable {
-        path: path.display().to_string(),
-        detail: error.to_string(),
-    }
+    move |error| Error::Unusable { path: path.display().to_string(), detail: error.to_string() }
 }
 
 #[cfg(test)]
@@ -180,10 +163,6 @@ mod tests {
         fs::write(&left, "").unwrap();
         let _third = register();
         assert!(!left.exists(), "a dead host's file is swept away");
-        assert_eq!(
-            theirs.owner(Some(ours.id())).unwrap(),
-            Owner::Live,
-            "a live one's is not"
-        );
+        assert_eq!(theirs.owner(Some(ours.id())).unwrap(), Owner::Live, "a live one's is not");
     }
 }

@@ -38,9 +38,7 @@ pub(super) fn take(conn: &Connection, host: &str) -> Result<Vec<(RootId, Vec<u8>
     let sql = "SELECT id, root, body FROM messages JOIN trees ON number = tree
         WHERE owner = ?1 ORDER BY id LIMIT ?2";
     let mut ask = conn.prepare_cached(sql).map_err(&failed)?;
-    let mut remove = conn
-        .prepare_cached("DELETE FROM messages WHERE id = ?1")
-        .map_err(&failed)?;
+    let mut remove = conn.prepare_cached("DELETE FROM messages WHERE id = ?1").map_err(&failed)?;
     let mut taken = Vec::new();
     let rows = ask.query_map(params![host, TAKE_LIMIT], |row| {
         let root = RootId(u128::from_be_bytes(row.get(1)?));
@@ -49,8 +47,5 @@ pub(super) fn take(conn: &Connection, host: &str) -> Result<Vec<(RootId, Vec<u8>
     for row in rows.map_err(&failed)? {
         taken.push(row.map_err(&failed)?);
     }
-    taken
-        .into_iter()
-        .map(|(id, message)| remove.execute([id]).map(|_| message).map_err(&failed))
-        .collect()
+    taken.into_iter().map(|(id, message)| remove.execute([id]).map(|_| message).map_err(&failed)).collect()
 }

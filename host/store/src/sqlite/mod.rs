@@ -76,10 +76,7 @@ impl Sqlite {
             events: AtomicU64::new(0),
         });
         // From here on the threads end with the handle, whichever of them started.
-        let store = Self {
-            shared: shared.clone(),
-            threads: Mutex::default(),
-        };
+        let store = Self { shared: shared.clone(), threads: Mutex::default() };
         store.start("pleach-writer", {
             let shared = shared.clone();
             move || writer::run(opened.connection, &shared)
@@ -219,13 +216,11 @@ impl Store for Sqlite {
         let shared = self.shared.clone();
         Box::pin(async move {
             let asked = shared.clone();
-            let adopted = shared.write(
-                move |conn| match asked.hosts.owner(tree::owner(conn, root)?.as_deref())? {
-                    Owner::Mine => Ok(true),
-                    Owner::Live | Owner::Unknown => Ok(false),
-                    Owner::Dead => tree::set_owner(conn, root, asked.hosts.id()).map(|()| true),
-                },
-            );
+            let adopted = shared.write(move |conn| match asked.hosts.owner(tree::owner(conn, root)?.as_deref())? {
+                Owner::Mine => Ok(true),
+                Owner::Live | Owner::Unknown => Ok(false),
+                Owner::Dead => tree::set_owner(conn, root, asked.hosts.id()).map(|()| true),
+            });
             let adopted = adopted.await;
             // Messages may have waited for somebody to take the tree over.
             shared.watcher.nudge();
@@ -266,11 +261,8 @@ impl Store for Sqlite {
             // write-ahead log, and it can only do so alone.
             self.shared.readers.close().await;
             let shared = self.shared.clone();
-            let failed = |detail: &str| Error::Failed {
-                doing: "closing",
-                path: shared.path.clone(),
-                detail: detail.to_owned(),
-            };
+            let failed =
+                |detail: &str| Error::Failed { doing: "closing", path: shared.path.clone(), detail: detail.to_owned() };
             let joined = tokio::task::spawn_blocking(|| {
                 threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count()
             });

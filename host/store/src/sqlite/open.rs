@@ -43,11 +43,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, Error> {
         schema::migrate(&mut connection)?;
     }
     let hosts = opening.register()?;
-    Ok(Opened {
-        path: name,
-        connection,
-        hosts,
-    })
+    Ok(Opened { path: name, connection, hosts })
 }
 
 /// A connection that only reads.
@@ -57,19 +53,12 @@ pub(super) fn reader(path: &str) -> Result<Connection, Error> {
 
 /// Makes the folders and an empty file, and so finds out whether we may write there.
 fn create(path: &Path) -> Result<PathBuf, Error> {
-    let unusable = |error: std::io::Error| Error::Unusable {
-        path: path.display().to_string(),
-        detail: error.to_string(),
-    };
+    let unusable =
+        |error: std::io::Error| Error::Unusable { path: path.display().to_string(), detail: error.to_string() };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(unusable)?;
     }
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     file.map_err(unusable)?;
     fs::canonicalize(path).map_err(unusable)
 }
@@ -79,18 +68,15 @@ fn probe(path: &Path, name: &str) -> Result<i64, Error> {
     let conn = connect(path, name, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let doing = "looking at the schema";
     // A newer program may have left a log behind that only it should merge.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(fault::during(doing, &conn))?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault::during(doing, &conn))?;
     let ask = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     let application = ask("PRAGMA application_id").map_err(fault::during(doing, &conn))?;
     let version = ask("PRAGMA user_version").map_err(fault::during(doing, &conn))?;
     let tables = ask("SELECT count(*) FROM sqlite_schema").map_err(fault::during(doing, &conn))?;
     match application {
-        schema::APPLICATION_ID if version > schema::KNOWN => Err(Error::NewerSchema {
-            path: name.to_owned(),
-            found: version,
-            known: schema::KNOWN,
-        }),
+        schema::APPLICATION_ID if version > schema::KNOWN => {
+            Err(Error::NewerSchema { path: name.to_owned(), found: version, known: schema::KNOWN })
+        }
         schema::APPLICATION_ID => Ok(version),
         // What a crash between the first two steps of making a file leaves behind.
         0 if version == 0 && only_our_history(tables, &conn)? => Ok(0),
@@ -104,9 +90,8 @@ fn only_our_history(tables: i64, conn: &Connection) -> Result<bool, Error> {
         return Ok(true);
     }
     let sql = "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> 'refinery_schema_history'";
-    let others: i64 = conn
-        .query_row(sql, [], |row| row.get(0))
-        .map_err(fault::during("looking at the schema", conn))?;
+    let others: i64 =
+        conn.query_row(sql, [], |row| row.get(0)).map_err(fault::during("looking at the schema", conn))?;
     Ok(others == 0)
 }
 
@@ -118,10 +103,7 @@ fn writer(path: &Path, name: &str) -> Result<Connection, Error> {
         .map_err(fault::during("setting up its log", &conn))?;
     if mode != "wal" {
         let detail = format!("its file system allows no write-ahead log (mode {mode}); use a local disk");
-        return Err(Error::Unusable {
-            path: name.to_owned(),
-            detail,
-        });
+        return Err(Error::Unusable { path: name.to_owned(), detail });
     }
     // FULL is what makes a commit durable: the log is on disk before it counts.
     set("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY")?;

@@ -89,9 +89,7 @@ pub(super) fn list(conn: &Connection, tenant: &Tenant) -> Result<Vec<PluginRow>,
 
 pub(super) fn component(conn: &Connection, digest: &str) -> Result<Option<Vec<u8>>, Error> {
     let found: Option<Vec<u8>> = conn
-        .query_row("SELECT body FROM components WHERE digest = ?1", [digest], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT body FROM components WHERE digest = ?1", [digest], |row| row.get(0))
         .optional()
         .map_err(fault::during("reading a component", conn))?;
     found.map(|component| plugin::verified(component, digest)).transpose()

@@ -18,9 +18,7 @@ pub(super) fn put(conn: &Connection, tenant: &Tenant, document: &str) -> Result<
 
 pub(super) fn newest(conn: &Connection, tenant: &Tenant) -> Result<Option<(u64, String)>, Error> {
     let sql = "SELECT version, document FROM policies WHERE tenant = ?1 ORDER BY version DESC LIMIT 1";
-    conn.query_row(sql, [tenant.as_str()], read)
-        .optional()
-        .map_err(fault::during("reading a policy", conn))
+    conn.query_row(sql, [tenant.as_str()], read).optional().map_err(fault::during("reading a policy", conn))
 }
 
 pub(super) fn list(conn: &Connection, tenant: &Tenant) -> Result<Vec<(u64, String)>, Error> {

@@ -24,14 +24,8 @@ struct Pool {
 
 impl Readers {
     pub(super) fn new(path: &str) -> Self {
-        let pool = Arc::new(Pool {
-            path: path.to_owned(),
-            idle: Mutex::default(),
-        });
-        Self {
-            pool,
-            permits: Arc::new(Semaphore::new(READERS as usize)),
-        }
+        let pool = Arc::new(Pool { path: path.to_owned(), idle: Mutex::default() });
+        Self { pool, permits: Arc::new(Semaphore::new(READERS as usize)) }
     }
 
     /// Asks on a connection of its own.
@@ -51,11 +45,7 @@ impl Readers {
         });
         answer.await.unwrap_or_else(|error| {
             let path = self.pool.path.clone();
-            Err(Error::Failed {
-                doing: "reading",
-                path,
-                detail: error.to_string(),
-            })
+            Err(Error::Failed { doing: "reading", path, detail: error.to_string() })
         })
     }
 

@@ -37,11 +37,7 @@ mod tests {
     #[test]
     fn the_migrations_end_at_the_schema_that_is_known() {
         let newest = embedded::migrations::runner();
-        let newest = newest
-            .get_migrations()
-            .iter()
-            .map(|migration| migration.version())
-            .max();
+        let newest = newest.get_migrations().iter().map(|migration| migration.version()).max();
         assert_eq!(newest.map(i64::from), Some(KNOWN));
 
         let mut conn = Connection::open_in_memory().unwrap();

@@ -22,14 +22,7 @@ pub(super) fn task<T: Send + 'static>(
     ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
 ) -> (Box<dyn Task>, oneshot::Receiver<Result<T, Error>>) {
     let (answer, answered) = oneshot::channel();
-    (
-        Box::new(Asked {
-            ask: Some(ask),
-            result: Err(Error::Closed),
-            answer,
-        }),
-        answered,
-    )
+    (Box::new(Asked { ask: Some(ask), result: Err(Error::Closed), answer }), answered)
 }
 
 struct Asked<F, T> {

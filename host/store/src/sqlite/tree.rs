@@ -31,21 +31,12 @@ pub(super) fn events(conn: &Connection, root: RootId, from_seq: u64, limit: usiz
         return Ok(Vec::new());
     }
     let to_seq = last_seq.min(from_seq.saturating_add(limit as u64 - 1));
-    let mut reading = Reading {
-        root,
-        next_seq: from_seq,
-        to_seq,
-        events: Vec::new(),
-    };
+    let mut reading = Reading { root, next_seq: from_seq, to_seq, events: Vec::new() };
     // The frame that holds `from_seq` may have started before it.
     let sql = "SELECT id, crc, body FROM frames WHERE id BETWEEN
         coalesce((SELECT max(id) FROM frames WHERE id BETWEEN ?1 AND ?2), ?2) AND ?3 ORDER BY id";
     let mut frames = view.prepare_cached(sql).map_err(&failed)?;
-    let keys = [
-        frame::key(number, 0),
-        frame::key(number, from_seq),
-        frame::key(number, to_seq),
-    ];
+    let keys = [frame::key(number, 0), frame::key(number, from_seq), frame::key(number, to_seq)];
     let mut rows = frames.query(keys).map_err(&failed)?;
     while let Some(row) = rows.next().map_err(&failed)? {
         let crc: u32 = row.get(1).map_err(&failed)?;
@@ -78,10 +69,7 @@ impl Reading {
                 return Err(self.damaged(seq, "it is cut off"));
             };
             if seq == self.next_seq && seq <= self.to_seq {
-                self.events.push(StoredEvent {
-                    seq,
-                    body: event.to_vec(),
-                });
+                self.events.push(StoredEvent { seq, body: event.to_vec() });
                 self.next_seq += 1;
             }
         }
@@ -97,22 +85,15 @@ impl Reading {
 
     fn damaged(&self, seq: u64, detail: &str) -> Error {
         let what = format!("the log of tree {} at seq {seq}", self.root);
-        Error::Corrupt {
-            what,
-            detail: detail.to_owned(),
-        }
+        Error::Corrupt { what, detail: detail.to_owned() }
     }
 }
 
 /// A tree's number and its last seq.
 fn number(conn: &Connection, root: RootId) -> Result<Option<(i64, u64)>, Error> {
     let failed = fault::during("reading a tree", conn);
-    let mut ask = conn
-        .prepare_cached("SELECT number, last_seq FROM trees WHERE root = ?1")
-        .map_err(&failed)?;
-    ask.query_row([root_bytes(root)], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
-        .map_err(&failed)
+    let mut ask = conn.prepare_cached("SELECT number, last_seq FROM trees WHERE root = ?1").map_err(&failed)?;
+    ask.query_row([root_bytes(root)], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(&failed)
 }
 
 const SUMMARY: &str = "SELECT root, tenant, plugin, status, created_at, finished_at, run_count,
@@ -139,12 +120,8 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<TreeSummary> {
 /// The row that sums a tree up.
 pub(super) fn summary(conn: &Connection, root: RootId) -> Result<Option<TreeSummary>, Error> {
     let failed = fault::during("reading a tree", conn);
-    let mut ask = conn
-        .prepare_cached(&format!("{SUMMARY} WHERE root = ?1"))
-        .map_err(&failed)?;
-    ask.query_row([root_bytes(root)], read_summary)
-        .optional()
-        .map_err(&failed)
+    let mut ask = conn.prepare_cached(&format!("{SUMMARY} WHERE root = ?1")).map_err(&failed)?;
+    ask.query_row([root_bytes(root)], read_summary).optional().map_err(&failed)
 }
 
 /// A tenant's trees, newest first; the younger number first where times are equal.
@@ -153,11 +130,9 @@ pub(super) fn list(conn: &Connection, tenant: &Tenant, filter: &TreeFilter) -> R
     let (created_at, number) = match filter.before {
         None => (i64::MAX, i64::MAX),
         Some(tree) => conn
-            .query_row(
-                "SELECT created_at, number FROM trees WHERE root = ?1",
-                [root_bytes(tree)],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+            .query_row("SELECT created_at, number FROM trees WHERE root = ?1", [root_bytes(tree)], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()
             .map_err(&failed)?
             .ok_or(Error::NoSuchTree { tree })?,
@@ -169,10 +144,7 @@ pub(super) fn list(conn: &Connection, tenant: &Tenant, filter: &TreeFilter) -> R
     let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
     let mut ask = conn.prepare_cached(&sql).map_err(&failed)?;
     let rows = ask
-        .query_map(
-            params![tenant.as_str(), created_at, number, filter.status, limit],
-            read_summary,
-        )
+        .query_map(params![tenant.as_str(), created_at, number, filter.status, limit], read_summary)
         .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
@@ -180,9 +152,7 @@ pub(super) fn list(conn: &Connection, tenant: &Tenant, filter: &TreeFilter) -> R
 /// What a tenant has stored.
 pub(super) fn stored_bytes(conn: &Connection, tenant: &Tenant) -> Result<u64, Error> {
     let failed = fault::during("reading what is stored", conn);
-    let ask = conn.query_row("SELECT bytes FROM usage WHERE tenant = ?1", [tenant.as_str()], |row| {
-        row.get(0)
-    });
+    let ask = conn.query_row("SELECT bytes FROM usage WHERE tenant = ?1", [tenant.as_str()], |row| row.get(0));
     Ok(ask.optional().map_err(&failed)?.unwrap_or(0))
 }
 
@@ -199,19 +169,12 @@ pub(super) fn add_stored_bytes(conn: &Connection, tenant: &Tenant, bytes: u64) -
 /// The host that stands in a tree's row.
 pub(super) fn owner(conn: &Connection, root: RootId) -> Result<Option<String>, Error> {
     let failed = fault::during("reading a tree's owner", conn);
-    let mut ask = conn
-        .prepare_cached("SELECT owner FROM trees WHERE root = ?1")
-        .map_err(&failed)?;
-    ask.query_row([root_bytes(root)], |row| row.get(0))
-        .optional()
-        .map_err(&failed)
+    let mut ask = conn.prepare_cached("SELECT owner FROM trees WHERE root = ?1").map_err(&failed)?;
+    ask.query_row([root_bytes(root)], |row| row.get(0)).optional().map_err(&failed)
 }
 
 pub(super) fn set_owner(conn: &Connection, root: RootId, host: &str) -> Result<(), Error> {
-    conn.execute(
-        "UPDATE trees SET owner = ?2 WHERE root = ?1",
-        params![root_bytes(root), host],
-    )
-    .map_err(fault::during("adopting a tree", conn))?;
+    conn.execute("UPDATE trees SET owner = ?2 WHERE root = ?1", params![root_bytes(root), host])
+        .map_err(fault::during("adopting a tree", conn))?;
     Ok(())
 }

@@ -45,14 +45,8 @@ struct State {
 
 impl Watcher {
     pub(super) fn new() -> Self {
-        let attention = Attention {
-            state: Mutex::default(),
-            woken: Condvar::new(),
-        };
-        Self {
-            attention: Arc::new(attention),
-            commits: watch::Sender::new(0),
-        }
+        let attention = Attention { state: Mutex::default(), woken: Condvar::new() };
+        Self { attention: Arc::new(attention), commits: watch::Sender::new(0) }
     }
 
     /// Something was committed.
@@ -126,10 +120,7 @@ impl Attention {
         let waits = |state: &mut State| !state.nudged && !state.closed;
         let waited = self.woken.wait_timeout_while(state, POLL, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let turn = Turn {
-            messages: state.messages.clone(),
-            nudged: std::mem::take(&mut state.nudged),
-        };
+        let turn = Turn { messages: state.messages.clone(), nudged: std::mem::take(&mut state.nudged) };
         (!state.closed).then_some(turn)
     }
 }

@@ -16,11 +16,7 @@ use crate::{Done, Error};
 /// The thread, until the queue is closed and empty.
 pub(super) fn run(connection: Connection, shared: &Shared) {
     let _abandon = AbandonOnExit(&shared.queue);
-    let mut writer = Writer {
-        connection,
-        shared,
-        doomed: Doomed::default(),
-    };
+    let mut writer = Writer { connection, shared, doomed: Doomed::default() };
     while let Some(group) = shared.queue.next_group() {
         let bytes = group.bytes();
         writer.commit(group.jobs);
@@ -28,9 +24,7 @@ pub(super) fn run(connection: Connection, shared: &Shared) {
     }
     // The next to open it need not read the log again. Whatever stands in the way
     // (another process that reads) does not matter: the log is as good.
-    let emptied = writer
-        .connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let emptied = writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     if let Err(error) = emptied {
         tracing::debug!(%error, "the write-ahead log stays");
     }
@@ -44,11 +38,7 @@ struct Writer<'a> {
 
 /// Somebody to tell when the transaction has ended.
 enum Answer {
-    Append {
-        root: RootId,
-        done: Done,
-        result: Result<(), Error>,
-    },
+    Append { root: RootId, done: Done, result: Result<(), Error> },
     Task(Box<dyn Task>),
 }
 
@@ -96,8 +86,7 @@ impl Writer<'_> {
     ) -> Result<(), Error> {
         let conn = &self.connection;
         // Waits here, and only here, for other processes that write.
-        conn.execute_batch("BEGIN IMMEDIATE")
-            .map_err(fault::during("starting to write", conn))?;
+        conn.execute_batch("BEGIN IMMEDIATE").map_err(fault::during("starting to write", conn))?;
         let mut batch = Batch::new(conn, self.shared.hosts.id());
         for job in jobs {
             let (answer, broken) = match job {
@@ -111,14 +100,7 @@ impl Writer<'_> {
                         }
                         Err(Trouble::Database(error)) => (Ok(()), Some(error)),
                     };
-                    (
-                        Answer::Append {
-                            root,
-                            done: queued.done,
-                            result,
-                        },
-                        broken,
-                    )
+                    (Answer::Append { root, done: queued.done, result }, broken)
                 }
                 Job::Work(mut task) => {
                     let broken = batch.flush().and_then(|()| task::run(conn, &mut *task)).err();
@@ -132,8 +114,7 @@ impl Writer<'_> {
             }
         }
         batch.flush()?;
-        conn.execute_batch("COMMIT")
-            .map_err(fault::during("committing", conn))?;
+        conn.execute_batch("COMMIT").map_err(fault::during("committing", conn))?;
         self.shared.events.fetch_add(batch.events(), Ordering::Relaxed);
         Ok(())
     }
@@ -158,11 +139,7 @@ fn ticket(job: &Job<Box<dyn Task>>) -> Option<u64> {
 /// A job whose turn did not come, because one before it ended the transaction.
 fn unserved(job: Job<Box<dyn Task>>) -> Answer {
     match job {
-        Job::Append(queued) => Answer::Append {
-            root: queued.append.root,
-            done: queued.done,
-            result: Ok(()),
-        },
+        Job::Append(queued) => Answer::Append { root: queued.append.root, done: queued.done, result: Ok(()) },
         Job::Work(task) => Answer::Task(task),
     }
 }
@@ -223,13 +200,7 @@ mod tests {
             policy_version: 1,
         };
         let events = (0..count).map(|_| vec![b'x'; EVENT_BYTES]).collect();
-        Append {
-            root,
-            tenant,
-            expected_seq: after,
-            events,
-            summary,
-        }
+        Append { root, tenant, expected_seq: after, events, summary }
     }
 
     impl Writer<'_> {
@@ -238,9 +209,7 @@ mod tests {
             let (told, answers) = mpsc::channel();
             for append in appends {
                 let told = told.clone();
-                self.shared
-                    .queue
-                    .append(append, Box::new(move |result| told.send(result).unwrap()));
+                self.shared.queue.append(append, Box::new(move |result| told.send(result).unwrap()));
             }
             let group = self.shared.queue.next_group().unwrap();
             let bytes = group.bytes();
@@ -251,10 +220,7 @@ mod tests {
 
         /// Lets the file grow by so many pages and no more.
         fn leave_pages(&self, pages: i64) {
-            let count: i64 = self
-                .connection
-                .query_row("PRAGMA page_count", [], |row| row.get(0))
-                .unwrap();
+            let count: i64 = self.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
             let limit = format!("PRAGMA max_page_count = {}", count + pages);
             self.connection.query_row(&limit, [], |_| Ok(())).unwrap();
         }
@@ -271,15 +237,8 @@ mod tests {
     fn a_full_disk_fails_the_group_and_loses_nothing_that_was_confirmed() {
         let folder = tempfile::tempdir().unwrap();
         let (connection, shared) = parts(&folder.path().join("pleach.db"));
-        let mut writer = Writer {
-            connection,
-            shared: &shared,
-            doomed: Doomed::default(),
-        };
-        assert_eq!(
-            writer.appended(vec![append(1, 0, 5), append(2, 0, 5)]),
-            [Ok(()), Ok(())]
-        );
+        let mut writer = Writer { connection, shared: &shared, doomed: Doomed::default() };
+        assert_eq!(writer.appended(vec![append(1, 0, 5), append(2, 0, 5)]), [Ok(()), Ok(())]);
 
         writer.leave_pages(4);
         let answers = writer.appended(vec![append(1, 5, 3), append(2, 5, 100), append(3, 0, 1)]);
@@ -306,11 +265,7 @@ mod tests {
     fn a_task_that_fills_the_disk_fails_with_a_clear_error() {
         let folder = tempfile::tempdir().unwrap();
         let (connection, shared) = parts(&folder.path().join("pleach.db"));
-        let mut writer = Writer {
-            connection,
-            shared: &shared,
-            doomed: Doomed::default(),
-        };
+        let mut writer = Writer { connection, shared: &shared, doomed: Doomed::default() };
         writer.leave_pages(4);
         let document = "x".repeat(100_000);
         let (putting, mut put) = task(move |conn| policies::put(conn, &Tenant::default_tenant(), &document));
@@ -324,21 +279,14 @@ mod tests {
             [Err(Error::Full { .. })] => assert_eq!(writer.last_seq(1), 0),
             other => panic!("{other:?}"),
         }
-        assert_eq!(
-            policies::list(&writer.connection, &Tenant::default_tenant()),
-            Ok(vec![])
-        );
+        assert_eq!(policies::list(&writer.connection, &Tenant::default_tenant()), Ok(vec![]));
     }
 
     #[test]
     fn a_task_that_is_refused_takes_back_what_it_did_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let (connection, shared) = parts(&folder.path().join("pleach.db"));
-        let mut writer = Writer {
-            connection,
-            shared: &shared,
-            doomed: Doomed::default(),
-        };
+        let mut writer = Writer { connection, shared: &shared, doomed: Doomed::default() };
         let (refusing, mut refused) = task(|conn| {
             policies::put(conn, &Tenant::default_tenant(), "{}")?;
             Err::<(), _>(Error::NoSuchTree { tree: RootId(9) })

@@ -44,10 +44,7 @@ async fn a_flipped_bit_in_an_event_names_the_tree_and_the_seq() {
     let error = store.events(tree(1), 1, usize::MAX).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     let text = error.to_string();
-    assert!(
-        text.contains(&tree(1).to_string()) && text.contains("at seq 131"),
-        "{text}"
-    );
+    assert!(text.contains(&tree(1).to_string()) && text.contains("at seq 131"), "{text}");
     // What is whole can be read all the same.
     assert_eq!(store.events(tree(1), 1, 130).await.unwrap().len(), 130);
     assert_eq!(store.events(tree(1), 141, 60).await.unwrap().len(), 60);
@@ -58,11 +55,7 @@ async fn a_flipped_bit_in_an_event_names_the_tree_and_the_seq() {
 async fn a_flipped_bit_in_a_component_names_the_component() {
     let fixture = Fixture::new(Kind::Sqlite).await;
     let row = plugins_row("acme", "lead", "1.0.0", b"a component to flip");
-    fixture
-        .store
-        .put_plugin(row, b"a component to flip".to_vec())
-        .await
-        .unwrap();
+    fixture.store.put_plugin(row, b"a component to flip".to_vec()).await.unwrap();
     fixture.store.close().await.unwrap();
     flip(&fixture.path(), b"a component to flip");
     let store = fixture.open_again().await;
@@ -85,10 +78,7 @@ async fn a_frame_that_is_gone_or_in_anothers_place_is_noticed() {
         let store = fixture.open_again().await;
         let error = store.events(tree(1), 1, usize::MAX).await.unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{damage}: {error}");
-        assert!(
-            error.to_string().contains(&format!("at seq {seq}")),
-            "{damage}: {error}"
-        );
+        assert!(error.to_string().contains(&format!("at seq {seq}")), "{damage}: {error}");
     }
 }
 
@@ -101,11 +91,7 @@ async fn a_file_that_was_cut_off_is_damaged() {
         let error = refused(&fixture.path()).await;
         assert!(matches!(error, Error::Corrupt { .. }), "cut to {keep}: {error}");
         assert!(error.to_string().contains("pleach.db"), "{error}");
-        assert_eq!(
-            fs::read(fixture.path()).unwrap(),
-            &whole[..keep],
-            "it is left as it was"
-        );
+        assert_eq!(fs::read(fixture.path()).unwrap(), &whole[..keep], "it is left as it was");
     }
 }
 
@@ -113,8 +99,7 @@ async fn a_file_that_was_cut_off_is_damaged() {
 async fn a_history_of_migrations_that_makes_no_sense_is_damage() {
     let fixture = closed_store().await;
     let conn = Connection::open(fixture.path()).unwrap();
-    conn.execute_batch("UPDATE refinery_schema_history SET applied_on = 'never'; PRAGMA user_version = 0")
-        .unwrap();
+    conn.execute_batch("UPDATE refinery_schema_history SET applied_on = 'never'; PRAGMA user_version = 0").unwrap();
     drop(conn);
     let error = refused(&fixture.path()).await;
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
@@ -128,10 +113,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_was() {
     drop(conn);
     let before = fs::read(fixture.path()).unwrap();
     let error = refused(&fixture.path()).await;
-    assert!(
-        matches!(error, Error::NewerSchema { found: 7, known: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::NewerSchema { found: 7, known: 1, .. }), "{error}");
     assert!(error.to_string().contains("upgrade"), "{error}");
     assert_eq!(fs::read(fixture.path()).unwrap(), before);
 }
@@ -148,10 +130,7 @@ async fn a_file_of_another_kind_is_refused_and_left_as_it_was() {
     assert_eq!(fs::read(&text).unwrap(), before);
 
     let foreign = folder.path().join("foreign.db");
-    Connection::open(&foreign)
-        .unwrap()
-        .execute_batch("CREATE TABLE theirs (x)")
-        .unwrap();
+    Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     let before = fs::read(&foreign).unwrap();
     let error = refused(&foreign).await;
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
@@ -174,9 +153,7 @@ async fn a_place_where_nothing_can_be_written_is_named() {
 async fn a_file_that_somebody_holds_is_locked_and_can_be_opened_afterwards() {
     let fixture = closed_store().await;
     let holder = Connection::open(fixture.path()).unwrap();
-    holder
-        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
-        .unwrap();
+    holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT").unwrap();
     let error = refused(&fixture.path()).await;
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     assert!(error.to_string().contains("pleach.db"), "{error}");

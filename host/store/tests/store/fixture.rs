@@ -28,10 +28,7 @@ impl Fixture {
             Kind::Memory => "memory:".to_owned(),
             Kind::Sqlite => format!("sqlite:{}", folder.path().join("pleach.db").display()),
         };
-        Self {
-            store: pleach_store::open(&url).await.unwrap(),
-            folder,
-        }
+        Self { store: pleach_store::open(&url).await.unwrap(), folder }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -121,9 +118,7 @@ pub async fn write(store: &dyn Store, append: Append) -> Result<(), Error> {
 /// Awaits what has to come by itself, so that a test fails where it would hang.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     let limit = std::time::Duration::from_secs(60);
-    tokio::time::timeout(limit, what)
-        .await
-        .expect("it should have come long ago")
+    tokio::time::timeout(limit, what).await.expect("it should have come long ago")
 }
 
 /// Checks that the log of a tree is exactly events 1 to `last_seq`.
@@ -131,10 +126,7 @@ pub async fn check_log(store: &dyn Store, root: RootId, last_seq: u64) {
     let events = store.events(root, 1, usize::MAX).await.unwrap();
     let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
     assert_eq!(seqs, (1..=last_seq).collect::<Vec<_>>(), "the seqs of {root}");
-    assert!(
-        events.iter().all(|event| event.body == body(root, event.seq)),
-        "the bodies of {root}"
-    );
+    assert!(events.iter().all(|event| event.body == body(root, event.seq)), "the bodies of {root}");
     let found = store.tree(root).await.unwrap().map(|summary| summary.last_seq);
     assert_eq!(found, (last_seq > 0).then_some(last_seq), "the summary of {root}");
 }

@@ -70,11 +70,7 @@ async fn a_file_of_schema_1_opens_and_holds_what_was_written() {
     assert_eq!(component.as_deref(), Some(&b"component"[..]));
     let policies = [(1, "{\"limits\":{}}".into()), (2, "{}".into())];
     assert_eq!(store.policies(&acme).await.unwrap(), policies);
-    let log: u64 = appends()
-        .iter()
-        .flat_map(|append| &append.events)
-        .map(|e| 4 + e.len() as u64)
-        .sum();
+    let log: u64 = appends().iter().flat_map(|append| &append.events).map(|e| 4 + e.len() as u64).sum();
     assert_eq!(store.stored_bytes(&acme).await.unwrap(), log + 9);
     assert_eq!(store.owner(ROOT).await.unwrap(), Owner::Dead);
 }
@@ -88,10 +84,7 @@ async fn bless() {
     }
     let row = plugins_row("acme", "lead", "1.2.3", b"component");
     store.put_plugin(row, b"component".to_vec()).await.unwrap();
-    store
-        .set_published(&tenant("acme"), "lead", "1.2.3", false)
-        .await
-        .unwrap();
+    store.set_published(&tenant("acme"), "lead", "1.2.3", false).await.unwrap();
     for document in ["{\"limits\":{}}", "{}"] {
         store.put_policy(&tenant("acme"), document.into()).await.unwrap();
     }

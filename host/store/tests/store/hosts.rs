@@ -13,14 +13,7 @@ async fn a_tree_is_appended_to_by_its_owner_alone() {
     assert_eq!(theirs.owner(tree(1)).await.unwrap(), Owner::Live);
     assert!(!theirs.adopt(tree(1)).await.unwrap(), "its owner lives");
     let stale = write(&*theirs, append(tree(1), 1, 1)).await;
-    assert_eq!(
-        stale,
-        Err(Error::Fenced {
-            tree: tree(1),
-            expected: 1,
-            found: 2
-        })
-    );
+    assert_eq!(stale, Err(Error::Fenced { tree: tree(1), expected: 1, found: 2 }));
     let foreign = write(&*theirs, append(tree(1), 2, 1)).await;
     assert_eq!(foreign, Err(Error::NotOwner { tree: tree(1) }));
     write(&*theirs, append(tree(2), 0, 3)).await.unwrap();
@@ -69,11 +62,7 @@ async fn a_message_for_a_dead_host_waits_for_whoever_adopts_the_tree() {
     heir.post(tree(1), b"cancel".to_vec()).await.unwrap();
     write(&*heir, append(tree(2), 0, 1)).await.unwrap();
     heir.post(tree(2), b"mine".to_vec()).await.unwrap();
-    assert_eq!(
-        soon(received.recv()).await.unwrap(),
-        (tree(2), b"mine".to_vec()),
-        "only its own"
-    );
+    assert_eq!(soon(received.recv()).await.unwrap(), (tree(2), b"mine".to_vec()), "only its own");
     assert!(heir.adopt(tree(1)).await.unwrap());
     assert_eq!(soon(received.recv()).await.unwrap(), (tree(1), b"cancel".to_vec()));
 }

@@ -71,10 +71,7 @@ fn kill_while_appending(path: &Path, round: u8) -> HashMap<u128, u64> {
         }
     }
     let status = child.wait().unwrap();
-    assert!(
-        !status.success() && count >= CONFIRMED,
-        "killed in the middle: {status}, {count}"
-    );
+    assert!(!status.success() && count >= CONFIRMED, "killed in the middle: {status}, {count}");
     confirmed
 }
 

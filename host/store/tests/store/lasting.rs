@@ -15,11 +15,7 @@ async fn a_reopened_store_shows_everything_that_was_confirmed() {
     for n in 1..=30 {
         write(&*fixture.store, append(tree(n), 0, n as u64)).await.unwrap();
     }
-    fixture
-        .store
-        .put_plugin(row.clone(), b"component".to_vec())
-        .await
-        .unwrap();
+    fixture.store.put_plugin(row.clone(), b"component".to_vec()).await.unwrap();
     fixture.store.put_policy(&acme, "{}".into()).await.unwrap();
     let default_bytes = fixture.store.stored_bytes(&tenant("default")).await.unwrap();
     for _ in 0..2 {
@@ -50,10 +46,7 @@ async fn a_closed_store_leaves_one_file_without_a_log_to_replay() {
     check_log(&*fixture.store, tree(1), 500).await;
     fixture.store.close().await.unwrap();
     let log = fixture.path().with_extension("db-wal");
-    assert!(
-        std::fs::metadata(&log).map_or(0, |log| log.len()) == 0,
-        "the log is merged"
-    );
+    assert!(std::fs::metadata(&log).map_or(0, |log| log.len()) == 0, "the log is merged");
     let alone = fixture.path().with_file_name("copy.db");
     std::fs::copy(fixture.path(), &alone).unwrap();
     let copy = open(&alone).await.unwrap();
@@ -64,9 +57,7 @@ async fn a_closed_store_leaves_one_file_without_a_log_to_replay() {
 async fn a_store_that_is_dropped_writes_out_what_is_queued() {
     let fixture = Fixture::new(Kind::Sqlite).await;
     let path = fixture.path();
-    let answers: Vec<_> = (1..=100)
-        .map(|n| crate::fixture::queue(&*fixture.store, append(tree(n), 0, 2)))
-        .collect();
+    let answers: Vec<_> = (1..=100).map(|n| crate::fixture::queue(&*fixture.store, append(tree(n), 0, 2))).collect();
     let (store, folder) = fixture.take_apart();
     drop(store);
     for answer in answers {

@@ -36,29 +36,18 @@ const CONTROL: [&str; 25] = [
 ];
 
 /// Words with parentheses that stand before the name of a function.
-const ATTRIBUTES: [&str; 6] = [
-    "__attribute__",
-    "alignas",
-    "decltype",
-    "__declspec",
-    "noexcept",
-    "throws",
-];
+const ATTRIBUTES: [&str; 6] = ["__attribute__", "alignas", "decltype", "__declspec", "noexcept", "throws"];
 
 /// The name of the function whose body comes after this, and where it stands.
 pub(super) fn name_of(header: &[u8], style: Functions) -> Option<(String, usize)> {
     match style {
         Functions::Keyword { word, by_line } => after_keyword(header, word, by_line),
         Functions::CLike => before_parens(header),
-        Functions::Script => after_keyword(header, "function", true)
-            .or_else(|| arrow(header))
-            .or_else(|| method(header)),
+        Functions::Script => {
+            after_keyword(header, "function", true).or_else(|| arrow(header)).or_else(|| method(header))
+        }
         Functions::Shell => {
-            let line = header
-                .trim_ascii_end()
-                .iter()
-                .rposition(|byte| *byte == b'\n')
-                .map_or(0, |at| at + 1);
+            let line = header.trim_ascii_end().iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             let (name, offset) = before_parens(&header[line..])?;
             Some((name, line + offset))
         }
@@ -69,24 +58,18 @@ pub(super) fn name_of(header: &[u8], style: Functions) -> Option<(String, usize)
 fn after_keyword(header: &[u8], word: &str, by_line: bool) -> Option<(String, usize)> {
     // The first that has a name and goes on to the brace: the word stands in the
     // types of parameters, too, and before functions without braces.
-    words(header)
-        .filter(|(at, len)| &header[*at..at + len] == word.as_bytes())
-        .find_map(|(at, len)| {
-            let name = name_at(header, at + len)?;
-            let goes_on = !(by_line && ends_statement(&header[name.end..]));
-            goes_on.then(|| (String::from_utf8_lossy(&header[name]).into_owned(), at))
-        })
+    words(header).filter(|(at, len)| &header[*at..at + len] == word.as_bytes()).find_map(|(at, len)| {
+        let name = name_at(header, at + len)?;
+        let goes_on = !(by_line && ends_statement(&header[name.end..]));
+        goes_on.then(|| (String::from_utf8_lossy(&header[name]).into_owned(), at))
+    })
 }
 
 /// The name that stands after the keyword, with something after it that can
 /// follow such a name.
 fn name_at(header: &[u8], at: usize) -> Option<Range<usize>> {
-    let skip_space = |at: usize| {
-        at + header[at..]
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'*' | b'&'))
-            .count()
-    };
+    let skip_space =
+        |at: usize| at + header[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'*' | b'&')).count();
     let mut at = skip_space(at);
     // A receiver, as Go has it, or what Kotlin is generic over.
     let receiver = match header.get(at)? {
@@ -147,9 +130,8 @@ fn before_parens(header: &[u8]) -> Option<(String, usize)> {
 /// `name = (…) =>` or `name = … =>`, with or without a type.
 fn arrow(header: &[u8]) -> Option<(String, usize)> {
     let before = header.trim_ascii_end().strip_suffix(b"=>")?;
-    let declared = words(before)
-        .filter(|(at, len)| matches!(&before[*at..at + len], b"const" | b"let" | b"var"))
-        .last()?;
+    let declared =
+        words(before).filter(|(at, len)| matches!(&before[*at..at + len], b"const" | b"let" | b"var")).last()?;
     let after = declared.0 + declared.1;
     let (start, len) = words(&before[after..]).next()?;
     let name = after + start..after + start + len;
@@ -199,16 +181,9 @@ fn method(header: &[u8]) -> Option<(String, usize)> {
         depth == 0
     })?;
     let (name, start) = word_before(header, open)?;
-    let line = header[..start]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    let before = header[line..start]
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
-    let modified = before
-        .map(|word| word.trim_ascii())
-        .all(|word| MODIFIERS.contains(&word) || word == b"*");
+    let line = header[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let before = header[line..start].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let modified = before.map(|word| word.trim_ascii()).all(|word| MODIFIERS.contains(&word) || word == b"*");
     (modified && !CONTROL.contains(&name.as_str())).then_some((name, start))
 }
 
@@ -218,20 +193,14 @@ fn words(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     std::iter::from_fn(move || {
         at += text[at..].iter().position(|byte| is_word(*byte))?;
         let start = at;
-        at += text[at..]
-            .iter()
-            .position(|byte| !is_word(*byte))
-            .unwrap_or(text.len() - at);
+        at += text[at..].iter().position(|byte| !is_word(*byte)).unwrap_or(text.len() - at);
         Some((start, at - start))
     })
 }
 
 fn word_before(text: &[u8], at: usize) -> Option<(String, usize)> {
     let end = text[..at].trim_ascii_end().len();
-    let start = text[..end]
-        .iter()
-        .rposition(|byte| !is_word(*byte))
-        .map_or(0, |at| at + 1);
+    let start = text[..end].iter().rposition(|byte| !is_word(*byte)).map_or(0, |at| at + 1);
     (start < end).then(|| (String::from_utf8_lossy(&text[start..end]).into_owned(), start))
 }
 

@@ -51,11 +51,7 @@ fn braced(source: &Source, style: Functions) -> Vec<Function> {
             }
             b'}' => {
                 if let Some(Some((name, line, first))) = open.pop() {
-                    found.push(Function {
-                        name,
-                        line,
-                        body: (first, source.line_of(at)),
-                    });
+                    found.push(Function { name, line, body: (first, source.line_of(at)) });
                 }
                 statement = at + 1;
                 parens = 0;
@@ -73,10 +69,7 @@ fn blank_directives(code: &mut [u8]) {
     let mut continued = false;
     let mut start = 0;
     while start < code.len() {
-        let end = code[start..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(code.len(), |at| start + at);
+        let end = code[start..].iter().position(|byte| *byte == b'\n').map_or(code.len(), |at| start + at);
         let line = code[start..end].trim_ascii();
         let directive = line.strip_prefix(b"#").map(<[u8]>::trim_ascii);
         let goes_on = (directive.is_some() || continued) && line.ends_with(b"\\");
@@ -125,23 +118,10 @@ fn indented(source: &Source, keywords: &[&str]) -> Vec<Function> {
             function.body.1 = line;
         }
         let text = text.trim_start();
-        let name = keywords
-            .iter()
-            .find_map(|word| text.strip_prefix(word)?.strip_prefix(' '));
+        let name = keywords.iter().find_map(|word| text.strip_prefix(word)?.strip_prefix(' '));
         if let Some(name) = name {
-            let name = name
-                .split(|c: char| c == '(' || c.is_whitespace())
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            open.push((
-                indent,
-                Function {
-                    name,
-                    line,
-                    body: (line, line),
-                },
-            ));
+            let name = name.split(|c: char| c == '(' || c.is_whitespace()).next().unwrap_or_default().to_owned();
+            open.push((indent, Function { name, line, body: (line, line) }));
         }
     }
     found.extend(open.into_iter().rev().map(|(_, function)| function));
@@ -167,11 +147,7 @@ mod tests {
             "impl A {\n  pub const fn a(&self, f: fn(u8)) -> u8\n  where Self: B {\n  if x { y }\n}\n}",
             &[("a", 2, 5)],
         );
-        check(
-            "a.rs",
-            "fn a() { fn b() {\n } }\nstruct C { f: fn(u8) }",
-            &[("a", 1, 2), ("b", 1, 2)],
-        );
+        check("a.rs", "fn a() { fn b() {\n } }\nstruct C { f: fn(u8) }", &[("a", 1, 2), ("b", 1, 2)]);
         check("a.rs", "fn a() {\n let x = \"}\"; // }\n }", &[("a", 1, 3)]);
     }
 
@@ -182,11 +158,7 @@ mod tests {
             "func (r *T) A(x func(int) int) (int, error) {\n}\nx := func(a int) error {\n}\n",
             &[("A", 1, 2)],
         );
-        check(
-            "a.kt",
-            "fun a() = 1\nval b = object : C {\n}\nfun <T> T.c() {\n}\n",
-            &[("T", 4, 5)],
-        );
+        check("a.kt", "fun a() = 1\nval b = object : C {\n}\nfun <T> T.c() {\n}\n", &[("T", 4, 5)]);
         check("a.swift", "func a(\n b: C\n) -> D {\n}\n", &[("a", 1, 4)]);
     }
 
@@ -198,16 +170,8 @@ mod tests {
             "int a(void) {\n#ifdef X\n if (b) {\n#else\n if (c) {\n#endif\n }\n}\nint d() {\n}\n",
             &[("a", 1, 8), ("d", 9, 10)],
         );
-        check(
-            "a.java",
-            "class A { @X(\"y\") public void b() throws C {\n }\n int[] d = {1};\n}",
-            &[("b", 1, 2)],
-        );
-        check(
-            "a.cpp",
-            "A::A(int a) : b(a) {\n}\nauto c = [](int x) {\n};\n",
-            &[("A", 1, 2)],
-        );
+        check("a.java", "class A { @X(\"y\") public void b() throws C {\n }\n int[] d = {1};\n}", &[("b", 1, 2)]);
+        check("a.cpp", "A::A(int a) : b(a) {\n}\nauto c = [](int x) {\n};\n", &[("A", 1, 2)]);
     }
 
     #[test]
@@ -222,25 +186,13 @@ mod tests {
             "class A {\n  private async b(c: D): Promise<E> {\n    if (x) {\n    }\n  }\n}\n",
             &[("b", 2, 5)],
         );
-        check(
-            "a.js",
-            "foo()\nnew Bar(function() {\n}) \nx = y.map((z) => {\n})\n",
-            &[],
-        );
+        check("a.js", "foo()\nnew Bar(function() {\n}) \nx = y.map((z) => {\n})\n", &[]);
     }
 
     #[test]
     fn languages_with_indentation() {
-        check(
-            "a.py",
-            "class A:\n  def b(self,\n  c):\n    x = '''\ny\n'''\n\n    z\n  # no\nd = 1\n",
-            &[("b", 2, 8)],
-        );
-        check(
-            "a.py",
-            "async def a():\n  def b():\n    c\n  d\n",
-            &[("a", 1, 4), ("b", 2, 3)],
-        );
+        check("a.py", "class A:\n  def b(self,\n  c):\n    x = '''\ny\n'''\n\n    z\n  # no\nd = 1\n", &[("b", 2, 8)]);
+        check("a.py", "async def a():\n  def b():\n    c\n  d\n", &[("a", 1, 4), ("b", 2, 3)]);
         check("a.rb", "def a\n  b\nend\n", &[("a", 1, 2)]);
     }
 

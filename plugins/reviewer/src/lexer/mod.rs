@@ -109,19 +109,11 @@ impl Lexer<'_> {
 
     fn find(&self, from: usize, byte: u8) -> usize {
         let from = from.min(self.bytes.len());
-        self.bytes[from..]
-            .iter()
-            .position(|b| *b == byte)
-            .map_or(self.bytes.len(), |at| from + at)
+        self.bytes[from..].iter().position(|b| *b == byte).map_or(self.bytes.len(), |at| from + at)
     }
 
     fn line_comment(&mut self) -> bool {
-        let Some(opening) = self
-            .language
-            .line_comments
-            .iter()
-            .find(|opening| self.starts(self.at, opening))
-        else {
+        let Some(opening) = self.language.line_comments.iter().find(|opening| self.starts(self.at, opening)) else {
             return false;
         };
         let before = if self.at == 0 { b'\n' } else { self.bytes[self.at - 1] };
@@ -200,11 +192,7 @@ mod tests {
 
     #[test]
     fn python_has_triple_quotes_and_docstrings() {
-        check(
-            "a.py",
-            "def f():\n  '''a'b'''\n  x=\"\"\"y\n\"\"\"",
-            "def f():\n  ccccccccc\n  x=tttttttt",
-        );
+        check("a.py", "def f():\n  '''a'b'''\n  x=\"\"\"y\n\"\"\"", "def f():\n  ccccccccc\n  x=tttttttt");
         check("a.py", "a # b '", "a ccccc");
     }
 
@@ -229,12 +217,10 @@ mod tests {
 
     #[test]
     fn no_text_makes_it_fail() {
-        for path in [
-            "a.rs", "a.py", "a.js", "a.cpp", "a.cs", "a.sh", "a.lua", "a.html", "a.go",
-        ] {
-            for text in [
-                "\"", "'", "`${", "r#\"", "R\"", "R\"(", "@\"", "/*", "'''", "/a", "'\\", "--[[", "<!--", "é'é", "}",
-            ] {
+        for path in ["a.rs", "a.py", "a.js", "a.cpp", "a.cs", "a.sh", "a.lua", "a.html", "a.go"] {
+            for text in
+                ["\"", "'", "`${", "r#\"", "R\"", "R\"(", "@\"", "/*", "'''", "/a", "'\\", "--[[", "<!--", "é'é", "}"]
+            {
                 assert_eq!(classify(text, crate::language::of(path)).len(), text.len());
             }
         }

@@ -100,10 +100,7 @@ impl Lexer<'_> {
 
     fn triple(&mut self, quote: u8) {
         let close = String::from_utf8_lossy(&[quote; 3]).into_owned();
-        let line = self.bytes[..self.at]
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
+        let line = self.bytes[..self.at].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let alone = self.parens == 0 && self.bytes[line..self.at].iter().all(u8::is_ascii_whitespace);
         let start = self.at;
         let before = self.significant;
@@ -147,9 +144,7 @@ impl Lexer<'_> {
             return true;
         }
         let code = self.bytes[..self.at].trim_ascii_end();
-        ["return", "typeof", "case"]
-            .iter()
-            .any(|word| code.ends_with(word.as_bytes()))
+        ["return", "typeof", "case"].iter().any(|word| code.ends_with(word.as_bytes()))
     }
 
     fn regex(&mut self) -> bool {

@@ -10,11 +10,7 @@ pub const ID: &str = "binary-junk";
 /// Point at where the text ends.
 pub fn report(source: &Source, junk_bytes: usize, findings: &mut Findings) {
     let line = source.line_of(source.text.len()).max(1);
-    let severity = if source.is_test(line) {
-        Severity::Warning
-    } else {
-        Severity::Error
-    };
+    let severity = if source.is_test(line) { Severity::Warning } else { Severity::Error };
     findings.at(
         line,
         ID,

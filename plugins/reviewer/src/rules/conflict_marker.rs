@@ -48,23 +48,14 @@ pub fn check(source: &Source, _: &Settings, findings: &mut Findings) {
 fn alone(source: &Source, line: usize, findings: &mut Findings) {
     // Prose may show one marker; code does not compile with it.
     if source.language.is_code() {
-        findings.at(
-            line,
-            ID,
-            severity(source, line),
-            "a marker of a merge was left behind: delete it",
-        );
+        findings.at(line, ID, severity(source, line), "a marker of a merge was left behind: delete it");
     }
 }
 
 /// Within a string it may be meant.
 fn severity(source: &Source, line: usize) -> Severity {
     let (start, _) = source.span(line);
-    if source.classes[start] == Class::Text {
-        Severity::Info
-    } else {
-        Severity::Error
-    }
+    if source.classes[start] == Class::Text { Severity::Info } else { Severity::Error }
 }
 
 fn is_marker(line: &str, sign: char) -> bool {
@@ -87,10 +78,7 @@ mod tests {
         };
         let text: Vec<String> = text.split('\n').map(marked).collect();
         let found = found(check, path, &text.join("\n"));
-        let found: Vec<_> = found
-            .iter()
-            .map(|f| f.split(' ').take(2).collect::<Vec<_>>().join(" "))
-            .collect();
+        let found: Vec<_> = found.iter().map(|f| f.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(found, expected, "{path}");
     }
 

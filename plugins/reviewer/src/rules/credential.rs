@@ -27,13 +27,7 @@ struct Form {
 }
 
 const fn form(what: &'static str, prefix: &'static str, of: fn(u8) -> bool, least: usize, most: usize) -> Form {
-    Form {
-        what,
-        prefix,
-        of,
-        least,
-        most,
-    }
+    Form { what, prefix, of, least, most }
 }
 
 fn upper(byte: u8) -> bool {
@@ -115,15 +109,8 @@ pub fn check(source: &Source, _: &Settings, findings: &mut Findings) {
             .or_else(|| private_key(source, number, line))
             .or_else(|| address(source, line));
         let Some((what, secret)) = found else { continue };
-        let severity = if source.is_test(number) {
-            Severity::Warning
-        } else {
-            Severity::Critical
-        };
-        let message = format!(
-            "this looks like {what}, {}: revoke it, then keep it out of the files",
-            shown(secret)
-        );
+        let severity = if source.is_test(number) { Severity::Warning } else { Severity::Critical };
+        let message = format!("this looks like {what}, {}: revoke it, then keep it out of the files", shown(secret));
         findings.at(number, ID, severity, message);
     }
 }
@@ -138,10 +125,7 @@ fn by_form(line: &str) -> Found<'_> {
         if !begins_form(pair) {
             continue;
         }
-        for form in FORMS
-            .iter()
-            .filter(|form| bytes[at..].starts_with(form.prefix.as_bytes()))
-        {
+        for form in FORMS.iter().filter(|form| bytes[at..].starts_with(form.prefix.as_bytes())) {
             if at > 0 && (is_word(bytes[at - 1]) || bytes[at - 1] == b'-') {
                 continue;
             }
@@ -225,16 +209,11 @@ fn private_key<'a>(source: &Source<'a>, number: usize, line: &'a str) -> Found<'
         return None;
     }
     let follows = |text: &str| {
-        let text = text
-            .trim_start_matches("\\n")
-            .trim_matches(|c: char| !c.is_ascii() || !base64(c as u8));
+        let text = text.trim_start_matches("\\n").trim_matches(|c: char| !c.is_ascii() || !base64(c as u8));
         text.len() >= 40 && text.bytes().all(|byte| base64(byte) || byte == b'\\') && looks_real(text)
     };
     let next = (number + 1..=source.line_count().min(number + 6)).any(|line| follows(source.line(line)));
-    (next || follows(rest)).then_some((
-        "a private key",
-        &line[at..at + "-----BEGIN ".len() + end + "-----".len()],
-    ))
+    (next || follows(rest)).then_some(("a private key", &line[at..at + "-----BEGIN ".len() + end + "-----".len()]))
 }
 
 /// `scheme://user:password@host`.
@@ -259,9 +238,8 @@ fn address<'a>(source: &Source, line: &'a str) -> Found<'a> {
             && randomness::entropy(password) >= 2.5
             && !password.to_ascii_lowercase().contains("pass")
             && !randomness::is_placeholder(password);
-        let here = ["localhost", "127.", "0.0.0.0", "[::1]", "host", "example."]
-            .iter()
-            .any(|name| host.starts_with(name));
+        let here =
+            ["localhost", "127.", "0.0.0.0", "[::1]", "host", "example."].iter().any(|name| host.starts_with(name));
         if real && !here && !host.contains("example.") && !host.is_empty() && !source.language.is_markdown() {
             return Some(("an address with a password", password));
         }
@@ -292,11 +270,7 @@ mod tests {
         let found = found(check, path, text);
         let found: Vec<_> = found
             .iter()
-            .map(|f| {
-                f.split_once(", `")
-                    .map_or(f.as_str(), |(head, _)| head)
-                    .replace("this looks like ", "")
-            })
+            .map(|f| f.split_once(", `").map_or(f.as_str(), |(head, _)| head).replace("this looks like ", ""))
             .collect();
         assert_eq!(found, expected, "{path}: {text}");
     }
@@ -310,28 +284,17 @@ mod tests {
                 _ => "3f9a1c7e5b20d846".chars().cycle().take(form.least).collect(),
             };
             let key = format!("{}{rest}", form.prefix);
-            check_text(
-                "a.rs",
-                &format!("let k = \"{key}\";"),
-                &[&format!("1 Critical {}", form.what)],
-            );
+            check_text("a.rs", &format!("let k = \"{key}\";"), &[&format!("1 Critical {}", form.what)]);
             check_text("a.rs", &format!("let k = \"x{key}\";"), &[]);
-            assert!(
-                begins_form([form.prefix.as_bytes()[0], form.prefix.as_bytes()[1]]),
-                "{}",
-                form.prefix
-            );
+            assert!(begins_form([form.prefix.as_bytes()[0], form.prefix.as_bytes()[1]]), "{}", form.prefix);
         }
     }
 
     #[test]
     fn what_is_no_key_is_left_alone() {
-        for rest in [
-            random(15).to_uppercase(),
-            random(17).to_uppercase(),
-            "A".repeat(16),
-            "IOSFODNN7EXAMPLE".to_owned(),
-        ] {
+        for rest in
+            [random(15).to_uppercase(), random(17).to_uppercase(), "A".repeat(16), "IOSFODNN7EXAMPLE".to_owned()]
+        {
             check_text("a.rs", &format!("\"AKIA{rest}\"          "), &[]);
         }
     }
@@ -346,21 +309,9 @@ mod tests {
     #[test]
     fn a_private_key_needs_a_key_after_its_first_line() {
         let first = format!("-----BEGIN RSA {} KEY-----", "PRIVATE");
-        check_text(
-            "a.pem",
-            &format!("{first}\n{}\n", random(64)),
-            &["1 Critical a private key"],
-        );
-        check_text(
-            "a.py",
-            &format!("k = '{first}\\n{}'", random(64)),
-            &["1 Critical a private key"],
-        );
-        check_text(
-            "a.rs",
-            &format!("if line == \"{first}\" {{\n    read_the_key_and_go_on(line)?;\n}}\n"),
-            &[],
-        );
+        check_text("a.pem", &format!("{first}\n{}\n", random(64)), &["1 Critical a private key"]);
+        check_text("a.py", &format!("k = '{first}\\n{}'", random(64)), &["1 Critical a private key"]);
+        check_text("a.rs", &format!("if line == \"{first}\" {{\n    read_the_key_and_go_on(line)?;\n}}\n"), &[]);
         check_text("a.pem", &format!("-----BEGIN CERTIFICATE-----\n{}\n", random(64)), &[]);
     }
 
@@ -378,11 +329,7 @@ mod tests {
     #[test]
     fn an_address_with_a_password_is_found_unless_it_is_made_up() {
         let address = |password: &str, host: &str| format!("url = \"postgres{}app:{password}@{host}/db\"", "://");
-        check_text(
-            "a.toml",
-            &address(&random(12), "db.corp.net"),
-            &["1 Critical an address with a password"],
-        );
+        check_text("a.toml", &address(&random(12), "db.corp.net"), &["1 Critical an address with a password"]);
         for (password, host) in [
             (random(12).as_str(), "localhost"),
             ("password1", "db.corp.net"),

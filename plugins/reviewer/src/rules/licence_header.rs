@@ -12,14 +12,8 @@ use crate::source::Source;
 pub const ID: &str = "licence-header";
 
 /// What a header says, in lower case.
-const MARKS: [&str; 6] = [
-    "spdx-license-identifier",
-    "copyright",
-    "licensed under",
-    "license:",
-    "licence:",
-    "public domain",
-];
+const MARKS: [&str; 6] =
+    ["spdx-license-identifier", "copyright", "licensed under", "license:", "licence:", "public domain"];
 
 /// How many lines from the start a header may begin in.
 const HEAD_LINES: usize = 30;
@@ -61,20 +55,15 @@ impl Licences {
     pub fn finish(self, settings: &Settings, findings: &mut Findings) {
         let all = self.with + self.without.len();
         let (severity, why) = match &settings.licence_header {
-            Some(LicenceHeader::Saying(text)) => (
-                Severity::Warning,
-                format!("the file does not open with `{text}`, which is required here"),
-            ),
-            Some(LicenceHeader::Required(_)) => (
-                Severity::Warning,
-                "the file does not open with a licence, which is required here".to_owned(),
-            ),
+            Some(LicenceHeader::Saying(text)) => {
+                (Severity::Warning, format!("the file does not open with `{text}`, which is required here"))
+            }
+            Some(LicenceHeader::Required(_)) => {
+                (Severity::Warning, "the file does not open with a licence, which is required here".to_owned())
+            }
             None if all >= LEAST_FILES && self.with * 100 >= all * CUSTOM_PERCENT => (
                 Severity::Info,
-                format!(
-                    "the file does not open with a licence, as {} of {all} files here do",
-                    self.with
-                ),
+                format!("the file does not open with a licence, as {} of {all} files here do", self.with),
             ),
             None => return,
         };
@@ -108,10 +97,7 @@ mod tests {
     const WITHOUT: &str = "// nothing\na\nb\nc\nd\n";
 
     fn check(licence_header: Option<LicenceHeader>, with: usize, without: usize, expected: usize) {
-        let settings = Settings {
-            licence_header,
-            ..Settings::usual()
-        };
+        let settings = Settings { licence_header, ..Settings::usual() };
         let mut licences = Licences::default();
         for (text, count) in [(WITH, with), (WITHOUT, without)] {
             for number in 0..count {
@@ -141,10 +127,7 @@ mod tests {
 
     #[test]
     fn short_and_foreign_files_need_none() {
-        let settings = Settings {
-            licence_header: Some(LicenceHeader::Required(true)),
-            ..Settings::usual()
-        };
+        let settings = Settings { licence_header: Some(LicenceHeader::Required(true)), ..Settings::usual() };
         let mut licences = Licences::default();
         licences.look_at(&Source::new("a.rs", "mod b;\n"), &settings);
         licences.look_at(&Source::new("a.json", WITHOUT), &settings);

@@ -25,15 +25,8 @@ pub fn check(source: &Source, settings: &Settings, findings: &mut Findings) {
         if lines <= limit {
             continue;
         }
-        let severity = if source.is_test(function.line) {
-            Severity::Info
-        } else {
-            Severity::Warning
-        };
-        let message = format!(
-            "`{}` has {lines} lines of code; {limit} is the limit: split it",
-            function.name
-        );
+        let severity = if source.is_test(function.line) { Severity::Info } else { Severity::Warning };
+        let message = format!("`{}` has {lines} lines of code; {limit} is the limit: split it", function.name);
         findings.over((function.line, last), ID, severity, message);
     }
 }
@@ -59,9 +52,6 @@ mod tests {
     #[test]
     fn a_test_may_be_long_at_less_cost_and_a_generator_at_none() {
         assert!(found(check, "tests/a.rs", &with_lines(200))[0].starts_with("1 Info"));
-        assert_eq!(
-            found(check, "a.rs", &format!("// @generated\n{}", with_lines(200))).len(),
-            0
-        );
+        assert_eq!(found(check, "a.rs", &format!("// @generated\n{}", with_lines(200))).len(), 0);
     }
 }

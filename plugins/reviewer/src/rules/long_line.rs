@@ -38,10 +38,7 @@ pub fn check(source: &Source, settings: &Settings, findings: &mut Findings) {
 /// Strings and long words are what they are.
 fn can_be_broken(source: &Source, number: usize, line: &str) -> bool {
     let (start, end) = source.span(number);
-    let text = source.classes[start..end]
-        .iter()
-        .filter(|class| **class == Class::Text)
-        .count();
+    let text = source.classes[start..end].iter().filter(|class| **class == Class::Text).count();
     text * 2 < line.len() && !line.split_whitespace().any(|word| word.len() > UNBREAKABLE_BYTES)
 }
 
@@ -53,10 +50,7 @@ mod tests {
     #[test]
     fn a_file_has_one_finding_however_many_lines_are_long() {
         let line = format!("a({});\n", "b, ".repeat(100));
-        assert_eq!(
-            found(check, "a.rs", &line),
-            ["1 Info this line has 304 characters; 200 is the limit"]
-        );
+        assert_eq!(found(check, "a.rs", &line), ["1 Info this line has 304 characters; 200 is the limit"]);
         let many = format!("x\n{line}{line}");
         assert_eq!(
             found(check, "a.rs", &many),
@@ -68,10 +62,7 @@ mod tests {
     fn what_cannot_be_broken_and_what_is_not_code_may_be_long() {
         let text = format!("a = \"{}\";\n", "b ".repeat(200));
         assert_eq!(found(check, "a.rs", &text).len(), 0);
-        assert_eq!(
-            found(check, "a.rs", &format!("// {} {}\n", "u".repeat(100), "v ".repeat(100))).len(),
-            0
-        );
+        assert_eq!(found(check, "a.rs", &format!("// {} {}\n", "u".repeat(100), "v ".repeat(100))).len(), 0);
         assert_eq!(found(check, "a.md", &"b ".repeat(200)).len(), 0);
         assert_eq!(found(check, "a.rs", &format!("// {}", "é ".repeat(98))).len(), 0);
     }

@@ -33,38 +33,14 @@ pub struct Rule {
 /// The rules that look at one file, in the order in which they run. Patterns
 /// come before entropy, which leaves alone what a pattern has found.
 pub const RULES: [Rule; 8] = [
-    Rule {
-        id: credential::ID,
-        check: credential::check,
-    },
-    Rule {
-        id: secret_entropy::ID,
-        check: secret_entropy::check,
-    },
-    Rule {
-        id: conflict_marker::ID,
-        check: conflict_marker::check,
-    },
-    Rule {
-        id: suspicious_unicode::ID,
-        check: suspicious_unicode::check,
-    },
-    Rule {
-        id: long_function::ID,
-        check: long_function::check,
-    },
-    Rule {
-        id: unfinished::ID,
-        check: unfinished::check,
-    },
-    Rule {
-        id: long_line::ID,
-        check: long_line::check,
-    },
-    Rule {
-        id: trailing_space::ID,
-        check: trailing_space::check,
-    },
+    Rule { id: credential::ID, check: credential::check },
+    Rule { id: secret_entropy::ID, check: secret_entropy::check },
+    Rule { id: conflict_marker::ID, check: conflict_marker::check },
+    Rule { id: suspicious_unicode::ID, check: suspicious_unicode::check },
+    Rule { id: long_function::ID, check: long_function::check },
+    Rule { id: unfinished::ID, check: unfinished::check },
+    Rule { id: long_line::ID, check: long_line::check },
+    Rule { id: trailing_space::ID, check: trailing_space::check },
 ];
 
 /// The identifiers of all rules.
@@ -80,10 +56,7 @@ pub fn found(check: fn(&Source, &Settings, &mut Findings), path: &str, text: &st
     findings.of_file(path);
     check(&Source::new(path, text), &Settings::usual(), &mut findings);
     let (found, _) = findings.into_parts();
-    found
-        .iter()
-        .map(|f| format!("{} {:?} {}", f.line, f.severity, f.message))
-        .collect()
+    found.iter().map(|f| format!("{} {:?} {}", f.line, f.severity, f.message)).collect()
 }
 
 #[cfg(test)]

@@ -64,11 +64,7 @@ pub fn turns(text: &str) -> f64 {
 
 /// Half of an alphabet in its order is a table and no secret.
 fn counts_up(text: &str) -> bool {
-    let steps = text
-        .as_bytes()
-        .windows(2)
-        .filter(|pair| pair[1] == pair[0].wrapping_add(1))
-        .count();
+    let steps = text.as_bytes().windows(2).filter(|pair| pair[1] == pair[0].wrapping_add(1)).count();
     steps * 3 > text.len()
 }
 
@@ -88,13 +84,8 @@ mod tests {
 
     #[test]
     fn what_is_there_to_be_replaced_says_so() {
-        for text in [
-            "YOUR_API_KEY_GOES_1",
-            "AKIAIOSFODNN7EXAMPLE",
-            "xxxxxxxxxxxx",
-            "ABCDEFGHIJKLMNOP0",
-            "ghijklmnopq",
-        ] {
+        for text in ["YOUR_API_KEY_GOES_1", "AKIAIOSFODNN7EXAMPLE", "xxxxxxxxxxxx", "ABCDEFGHIJKLMNOP0", "ghijklmnopq"]
+        {
             assert!(is_placeholder(text), "{text}");
         }
         assert!(!is_placeholder("q8Zr2LxT9vKp4WmN7cYd"));

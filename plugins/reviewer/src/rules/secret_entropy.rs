@@ -168,11 +168,7 @@ fn assigned_name(before: &str) -> Option<&str> {
         .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
         .map_or(0, |at| at + piece[at..].chars().next().map_or(0, char::len_utf8));
     let name = &piece[start..];
-    let letters: String = name
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric())
-        .collect::<String>()
-        .to_ascii_lowercase();
+    let letters: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
     let secret = SECRET.iter().any(|word| letters.contains(word));
     let harmless =
         HARMLESS.iter().any(|word| letters.contains(word)) || ABOUT.iter().any(|word| letters.ends_with(word));
@@ -182,10 +178,7 @@ fn assigned_name(before: &str) -> Option<&str> {
 fn looks_secret(value: &str) -> bool {
     let plain = |byte: u8| {
         is_word(byte)
-            || matches!(
-                byte,
-                b'+' | b'/' | b'=' | b'-' | b'.' | b'~' | b'!' | b'@' | b'#' | b'$' | b'^' | b'&' | b'*'
-            )
+            || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'.' | b'~' | b'!' | b'@' | b'#' | b'$' | b'^' | b'&' | b'*')
     };
     if !(LEAST_BYTES..=MOST_BYTES).contains(&value.len()) || !value.bytes().all(plain) {
         return false;
@@ -197,11 +190,8 @@ fn looks_secret(value: &str) -> bool {
     }
     let hex = value.bytes().all(|byte| byte.is_ascii_hexdigit());
     let entropy = randomness::entropy(value);
-    let random = if hex {
-        value.len() >= LEAST_HEX_BYTES && entropy >= LEAST_HEX_ENTROPY
-    } else {
-        entropy >= LEAST_ENTROPY
-    };
+    let random =
+        if hex { value.len() >= LEAST_HEX_BYTES && entropy >= LEAST_HEX_ENTROPY } else { entropy >= LEAST_ENTROPY };
     random && randomness::turns(value) >= LEAST_TURNS && !is_reference(value)
 }
 
@@ -212,9 +202,7 @@ fn is_uuid(value: &str) -> bool {
 }
 
 fn is_digest(value: &str) -> bool {
-    ["sha1-", "sha256-", "sha384-", "sha512-"]
-        .iter()
-        .any(|prefix| value.starts_with(prefix))
+    ["sha1-", "sha256-", "sha384-", "sha512-"].iter().any(|prefix| value.starts_with(prefix))
 }
 
 /// A place that the value is read from: `${X}`, `config.tokens.api_v1`, `a/b/c`.
@@ -251,11 +239,7 @@ mod tests {
     fn a_random_value_with_a_secret_name_is_found() {
         check_line("a.rs", "const API_TOKEN: &str = \"§\";", Some("API_TOKEN"));
         check_line("a.py", "db.password = '§'", Some("db.password"));
-        check_line(
-            "a.json",
-            "  {\"id\": \"x\", \"clientSecret\": \"§\"}",
-            Some("clientSecret"),
-        );
+        check_line("a.json", "  {\"id\": \"x\", \"clientSecret\": \"§\"}", Some("clientSecret"));
         check_line("a.rb", "config['secret_key'] = \"§\"", Some("secret_key"));
         check_line("a.js", "x({ authToken: '§' })", Some("authToken"));
         check_line("a.php", "'passwd' => '§',", Some("passwd"));

@@ -58,20 +58,12 @@ fn check_line(source: &Source, number: usize, line: &str, findings: &mut Finding
         // How else would a program be tested that looks for them?
         worst = worst.min(Severity::Warning);
     }
-    let mut listed: Vec<_> = seen
-        .iter()
-        .take(LISTED)
-        .map(|(c, what)| format!("U+{:04X} ({what})", u32::from(*c)))
-        .collect();
+    let mut listed: Vec<_> =
+        seen.iter().take(LISTED).map(|(c, what)| format!("U+{:04X} ({what})", u32::from(*c))).collect();
     if seen.len() > LISTED {
         listed.push(format!("{} more", seen.len() - LISTED));
     }
-    findings.at(
-        number,
-        ID,
-        worst,
-        format!("this line may not be what it looks like: {}", listed.join(", ")),
-    );
+    findings.at(number, ID, worst, format!("this line may not be what it looks like: {}", listed.join(", ")));
 }
 
 struct Place {
@@ -136,10 +128,7 @@ mod tests {
                 let (head, tail) = f.split_once(" this line may not be what it looks like: ").unwrap();
                 format!(
                     "{head} {}",
-                    tail.split(' ')
-                        .filter(|word| word.starts_with("U+"))
-                        .collect::<Vec<_>>()
-                        .join(" ")
+                    tail.split(' ').filter(|word| word.starts_with("U+")).collect::<Vec<_>>().join(" ")
                 )
             })
             .collect();

@@ -35,10 +35,7 @@ mod tests {
     #[test]
     fn a_file_has_one_finding() {
         assert_eq!(found(check, "a.rs", "a\nb \r\n"), ["2 Info this line ends in space"]);
-        assert_eq!(
-            found(check, "a.rs", "a \nb\nc\t\n"),
-            ["1 Info 2 lines, of which this is the first, end in space"]
-        );
+        assert_eq!(found(check, "a.rs", "a \nb\nc\t\n"), ["1 Info 2 lines, of which this is the first, end in space"]);
     }
 
     #[test]

@@ -45,10 +45,7 @@ fn note(source: &Source, start: usize, line: &str) -> Option<(usize, Severity)> 
             let comment = source.classes[start + at] == Class::Comment;
             let before = &line[..at];
             let after = line[at + word.len()..].chars().next();
-            let whole = !before
-                .bytes()
-                .next_back()
-                .is_some_and(|byte| is_word(byte) || byte == b'-' || byte == b'`');
+            let whole = !before.bytes().next_back().is_some_and(|byte| is_word(byte) || byte == b'-' || byte == b'`');
             let called = matches!(after, Some(':' | '('));
             let opens = opens_comment(source, start, before) && after.is_none_or(|c| c.is_whitespace());
             let prose = source.language.kind == Kind::Prose && opens_line(before) && after == Some(':');
@@ -74,9 +71,7 @@ fn opens_comment(source: &Source, start: usize, before: &str) -> bool {
 }
 
 fn opens_line(before: &str) -> bool {
-    before
-        .chars()
-        .all(|c| c.is_whitespace() || matches!(c, '*' | '-' | '>' | '_' | '[' | ']'))
+    before.chars().all(|c| c.is_whitespace() || matches!(c, '*' | '-' | '>' | '_' | '[' | ']'))
 }
 
 fn stop<'a>(source: &Source, start: usize, line: &str) -> Option<&'a str> {
@@ -89,11 +84,7 @@ fn stop<'a>(source: &Source, start: usize, line: &str) -> Option<&'a str> {
 }
 
 fn shown(note: &str) -> String {
-    let note = note
-        .trim_end()
-        .trim_end_matches("*/")
-        .trim_end_matches("-->")
-        .trim_end();
+    let note = note.trim_end().trim_end_matches("*/").trim_end_matches("-->").trim_end();
     match note.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &note[..end]),
         None => note.to_owned(),
@@ -108,10 +99,7 @@ mod tests {
     /// `T` and `F` stand for the two words that are looked for most.
     fn check_text(path: &str, text: &str, expected: &[&str]) {
         let text = text.replace("TT", NOTES[0].0).replace("FF", NOTES[1].0);
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|e| e.replace("TT", NOTES[0].0).replace("FF", NOTES[1].0))
-            .collect();
+        let expected: Vec<_> = expected.iter().map(|e| e.replace("TT", NOTES[0].0).replace("FF", NOTES[1].0)).collect();
         assert_eq!(found(check, path, &text), expected, "{path}");
     }
 
@@ -120,18 +108,10 @@ mod tests {
         check_text(
             "a.rs",
             "x; // TT: mend\n/* FF(me) */\n/// TT\n",
-            &[
-                "1 Info put off: TT: mend",
-                "2 Warning put off: FF(me)",
-                "3 Info put off: TT",
-            ],
+            &["1 Info put off: TT: mend", "2 Warning put off: FF(me)", "3 Info put off: TT"],
         );
         check_text("a.py", "# see below; TT: mend\n", &["1 Info put off: TT: mend"]);
-        check_text(
-            "a.md",
-            "* TT: write\n<!-- FF -->\n",
-            &["1 Info put off: TT: write", "2 Warning put off: FF"],
-        );
+        check_text("a.md", "* TT: write\n<!-- FF -->\n", &["1 Info put off: TT: write", "2 Warning put off: FF"]);
     }
 
     #[test]

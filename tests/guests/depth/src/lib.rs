@@ -30,10 +30,7 @@ fn run(input: Input) -> Result<Output, Error> {
     let target = input.target.clone().unwrap_or_else(|| "depth".to_owned());
     let scope = format!("spawn:{target}");
     let mut child = Spawn::of(&target)
-        .input(&Input {
-            levels: input.levels - 1,
-            ..input.clone()
-        })?
+        .input(&Input { levels: input.levels - 1, ..input.clone() })?
         .can_use([&scope])
         .can_delegate([&scope]);
     if let Some(timeout_ms) = input.timeout_ms {
@@ -42,10 +39,7 @@ fn run(input: Input) -> Result<Output, Error> {
     match child.call() {
         Ok(answer) => answer.completed(),
         Err(error) => match error.denial() {
-            Some(denial) => Ok(Output {
-                reached,
-                denied: Some(denial.clone()),
-            }),
+            Some(denial) => Ok(Output { reached, denied: Some(denial.clone()) }),
             None => Err(error.into()),
         },
     }

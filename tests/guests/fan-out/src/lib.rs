@@ -45,45 +45,30 @@ struct Output {
 }
 
 fn run(input: Input) -> Result<Output, Error> {
-    if input.one_by_one {
-        one_by_one(&input)
-    } else {
-        group(&input)
-    }
+    if input.one_by_one { one_by_one(&input) } else { group(&input) }
 }
 
 fn child(input: &Input) -> Result<SpawnRequest, Error> {
     let value = input.input.clone().unwrap_or_else(|| serde_json::json!({}));
     let child = Spawn::of(&input.target).input(&value)?;
-    Ok(child
-        .can_use(&input.can_use)
-        .can_delegate(&input.can_delegate)
-        .into_request())
+    Ok(child.can_use(&input.can_use).can_delegate(&input.can_delegate).into_request())
 }
 
 fn one_by_one(input: &Input) -> Result<Output, Error> {
     let mut output = Output::default();
-    let child = SpawnRequest {
-        timeout_ms: input.timeout_ms,
-        ..child(input)?
-    };
+    let child = SpawnRequest { timeout_ms: input.timeout_ms, ..child(input)? };
     while output.asked < input.count && output.denied.len() < input.denials.unwrap_or(1) {
         output.asked += 1;
         match Spawn::from(child.clone()).start() {
             Ok(_) => output.spawned += 1,
-            Err(error) => output
-                .denied
-                .push(error.denial().cloned().ok_or_else(|| Error::from(error))?),
+            Err(error) => output.denied.push(error.denial().cloned().ok_or_else(|| Error::from(error))?),
         }
     }
     Ok(output)
 }
 
 fn group(input: &Input) -> Result<Output, Error> {
-    let mut output = Output {
-        asked: input.count,
-        ..Output::default()
-    };
+    let mut output = Output { asked: input.count, ..Output::default() };
     let request = GroupRequest {
         members: vec![child(input)?; input.count as usize],
         key_prefix: input.key_prefix.clone(),
@@ -96,19 +81,14 @@ fn group(input: &Input) -> Result<Output, Error> {
     let group = match Group::from(request).start() {
         Ok(group) => group,
         Err(error) => {
-            output
-                .denied
-                .push(error.denial().cloned().ok_or_else(|| Error::from(error))?);
+            output.denied.push(error.denial().cloned().ok_or_else(|| Error::from(error))?);
             return Ok(output);
         }
     };
     output.spawned = group.members.len() as u32;
     output.group_id = Some(group.group_id.clone());
     if !input.no_join {
-        output.joined = Some(JoinResult {
-            outputs: Vec::new(),
-            ..group.join()?
-        });
+        output.joined = Some(JoinResult { outputs: Vec::new(), ..group.join()? });
     }
     Ok(output)
 }

@@ -18,10 +18,7 @@ struct Output {
 fn run(input: Input) -> Result<Output, Error> {
     let attempt = context::attempt();
     if attempt < input.succeed_at {
-        return Err(Error::retryable(
-            "flaky",
-            format!("attempt {attempt} of {}", input.succeed_at),
-        ));
+        return Err(Error::retryable("flaky", format!("attempt {attempt} of {}", input.succeed_at)));
     }
     Ok(Output { attempt })
 }

@@ -47,21 +47,14 @@ impl Guest for Garbage {
             Kind::Oversized => Ok(quoted(json::MAX_BYTES + 1)),
             Kind::Deep => Ok("[".repeat(json::MAX_BYTES / 2) + &"]".repeat(json::MAX_BYTES / 2)),
             Kind::ErrorDetails => Err(error("garbage", "its details are not JSON", Some("{".to_owned()))),
-            Kind::ErrorOversized => Err(error(
-                "garbage",
-                "its details are too long",
-                Some(quoted(json::MAX_BYTES + 1)),
-            )),
+            Kind::ErrorOversized => {
+                Err(error("garbage", "its details are too long", Some(quoted(json::MAX_BYTES + 1))))
+            }
             Kind::ErrorShapeless => Err(error("", &"x".repeat(json::MAX_BYTES), None)),
         }
     }
 }
 
 fn error(code: &str, message: &str, details: Option<String>) -> AgentError {
-    AgentError {
-        code: code.to_owned(),
-        message: message.to_owned(),
-        retryable: false,
-        details,
-    }
+    AgentError { code: code.to_owned(), message: message.to_owned(), retryable: false, details }
 }

@@ -45,16 +45,8 @@ const BELOW_ROOT: [&str; 14] = [
     "/x/",
     "/*",
 ];
-const ELSEWHERE: [&str; 8] = [
-    "",
-    ".",
-    "..",
-    "/etc/passwd",
-    "/proc/self/environ",
-    "../etc/passwd",
-    "C:\\Windows\\win.ini",
-    "file:///etc/passwd",
-];
+const ELSEWHERE: [&str; 8] =
+    ["", ".", "..", "/etc/passwd", "/proc/self/environ", "../etc/passwd", "C:\\Windows\\win.ini", "file:///etc/passwd"];
 const SCOPES: [&str; 10] = [
     "*",
     "fs.read:*",
@@ -84,18 +76,12 @@ fn run(input: Input) -> Result<Vec<Answer>, Error> {
     for scope in SCOPES {
         let child = || Spawn::of(&input.target);
         note(format!("use {scope}"), child().can_use([scope]).start().map(drop));
-        note(
-            format!("delegate {scope}"),
-            child().can_delegate([scope]).start().map(drop),
-        );
+        note(format!("delegate {scope}"), child().can_delegate([scope]).start().map(drop));
     }
     for run_id in input.run_ids.iter().map(String::as_str).chain(once("nobody")) {
         note(format!("cancel {run_id}"), Cancel::subtree(run_id).send().map(drop));
         note(format!("query {run_id}"), Query::below(run_id).ask().map(drop));
-        note(
-            format!("evaluate {run_id}"),
-            Evaluate::children_of(run_id).ask().map(drop),
-        );
+        note(format!("evaluate {run_id}"), Evaluate::children_of(run_id).ask().map(drop));
     }
     for group_id in input.group_ids.iter().map(String::as_str).chain(once("nothing")) {
         note(format!("join {group_id}"), join(group_id).map(drop));

@@ -45,9 +45,7 @@ fn resolve(step: Value, answers: &[Value]) -> Result<Value, Error> {
             Value::Array(items.collect::<Result<_, _>>()?)
         }
         Value::Object(fields) => {
-            let fields = fields
-                .into_iter()
-                .map(|(key, field)| Ok((key, resolve(field, answers)?)));
+            let fields = fields.into_iter().map(|(key, field)| Ok((key, resolve(field, answers)?)));
             Value::Object(fields.collect::<Result<_, Error>>()?)
         }
         plain => plain,

@@ -113,18 +113,13 @@ fn read<T: DeserializeOwned>(step: Value) -> Result<T, Error> {
 }
 
 fn text(step: &Value, key: &str) -> Result<String, Error> {
-    let text = step[key]
-        .as_str()
-        .ok_or_else(|| bad(format!("`{key}` is missing or not text")))?;
+    let text = step[key].as_str().ok_or_else(|| bad(format!("`{key}` is missing or not text")))?;
     Ok(text.to_owned())
 }
 
 fn number(step: &Value, key: &str) -> Result<Option<u64>, Error> {
     match &step[key] {
         Value::Null => Ok(None),
-        number => number
-            .as_u64()
-            .map(Some)
-            .ok_or_else(|| bad(format!("`{key}` is not a number"))),
+        number => number.as_u64().map(Some).ok_or_else(|| bad(format!("`{key}` is not a number"))),
     }
 }

@@ -88,9 +88,7 @@ pub fn encoder_version() -> anyhow::Result<String> {
         let length = usize::from(*component.get(at)?);
         std::str::from_utf8(component.get(at + 1..at + 1 + length)?).ok()
     };
-    Ok(version()
-        .context("wit-component no longer names itself in what it encodes")?
-        .to_owned())
+    Ok(version().context("wit-component no longer names itself in what it encodes")?.to_owned())
 }
 
 /// The world that a component targets: all it imports is in it, and all it has
@@ -114,9 +112,7 @@ fn world(component: &[u8]) -> anyhow::Result<World> {
 
 fn contract() -> anyhow::Result<(Resolve, PackageId)> {
     let mut resolve = Resolve::default();
-    let package = resolve
-        .push_str("plugin.wit", CONTRACT)
-        .context("reading the plugin contract")?;
+    let package = resolve.push_str("plugin.wit", CONTRACT).context("reading the plugin contract")?;
     Ok((resolve, package))
 }
 
@@ -124,9 +120,9 @@ fn contract() -> anyhow::Result<(Resolve, PackageId)> {
 fn contract_of(component: &[u8]) -> anyhow::Result<String> {
     let decoded = wit_component::decode(component).context("reading the component's imports and exports")?;
     let package = match &decoded {
-        DecodedWasm::Component(resolve, world) => resolve.worlds[*world]
-            .package
-            .context("the component's world has no package")?,
+        DecodedWasm::Component(resolve, world) => {
+            resolve.worlds[*world].package.context("the component's world has no package")?
+        }
         DecodedWasm::WitPackage(_, package) => *package,
     };
     let mut printer = WitPrinter::new(OutputToString::default());
@@ -178,20 +174,14 @@ mod tests {
     #[test]
     fn the_encoder_knows_its_version() {
         let version = encoder_version().unwrap();
-        assert!(
-            version.split('.').count() == 3 && version.starts_with("0."),
-            "{version}"
-        );
+        assert!(version.split('.').count() == 3 && version.starts_with("0."), "{version}");
     }
 
     #[test]
     fn every_world_is_in_the_contract() {
         let (contract, package) = contract().unwrap();
         for world in World::ALL {
-            assert!(
-                contract.select_world(&[package], Some(world.as_str())).is_ok(),
-                "{world}"
-            );
+            assert!(contract.select_world(&[package], Some(world.as_str())).is_ok(), "{world}");
         }
     }
 

@@ -39,10 +39,7 @@ pub fn stabilise(cargo: &mut Command, beside_workspace: &[&Path], target: &Path)
         return Ok(());
     }
     let folders = beside_workspace.iter().map(|folder| folder.display().to_string());
-    cargo.env(
-        "PLEACH_BESIDE_WORKSPACE",
-        format!("|{}|", folders.collect::<Vec<_>>().join("|")),
-    );
+    cargo.env("PLEACH_BESIDE_WORKSPACE", format!("|{}|", folders.collect::<Vec<_>>().join("|")));
     cargo.env("RUSTC_WRAPPER", wrapper(target)?);
     Ok(())
 }
@@ -79,17 +76,11 @@ mod tests {
         let target = tempfile::tempdir().unwrap();
         let mut cargo = Command::new("unused");
         stabilise(&mut cargo, &[Path::new("/a b/one"), Path::new("/two")], target.path()).unwrap();
-        let settings = cargo
-            .get_envs()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
+        let settings = cargo.get_envs().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
         let output = Command::new(target.path().join("rustc-wrapper"))
             .args(["printf", "%s;", "-C", "metadata=123", "x y"])
             .envs(settings.collect::<Vec<_>>())
-            .envs([
-                ("CARGO_MANIFEST_DIR", manifest_dir),
-                ("CARGO_PKG_NAME", "one"),
-                ("CARGO_PKG_VERSION", "0.1.0"),
-            ])
+            .envs([("CARGO_MANIFEST_DIR", manifest_dir), ("CARGO_PKG_NAME", "one"), ("CARGO_PKG_VERSION", "0.1.0")])
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap()

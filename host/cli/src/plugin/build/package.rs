@@ -51,10 +51,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self {
-            stack_kib: STACK_KIB,
-            initial_kib: INITIAL_KIB,
-        }
+        Self { stack_kib: STACK_KIB, initial_kib: INITIAL_KIB }
     }
 }
 
@@ -91,17 +88,12 @@ impl Metadata {
 
     /// What is built from a folder here.
     fn folders(&self) -> impl Iterator<Item = &Path> {
-        self.packages
-            .iter()
-            .filter(|package| package.source.is_none())
-            .map(Package::folder)
+        self.packages.iter().filter(|package| package.source.is_none()).map(Package::folder)
     }
 
     /// The folders of packages that are not below the workspace's.
     pub fn beside_workspace(&self) -> Vec<&Path> {
-        self.folders()
-            .filter(|folder| !folder.starts_with(&self.workspace_root))
-            .collect()
+        self.folders().filter(|folder| !folder.starts_with(&self.workspace_root)).collect()
     }
 
     /// The innermost folder that holds the workspace and every package beside
@@ -117,12 +109,7 @@ impl Metadata {
     pub fn package(&self, dir: &Path) -> anyhow::Result<&Package> {
         let manifest = dir.join("Cargo.toml");
         let found = self.packages.iter().find(|package| package.manifest_path == manifest);
-        found.with_context(|| {
-            format!(
-                "`{}` is a workspace and not a package: name a member's folder",
-                dir.display()
-            )
-        })
+        found.with_context(|| format!("`{}` is a workspace and not a package: name a member's folder", dir.display()))
     }
 }
 
@@ -169,21 +156,13 @@ impl Package {
 
 /// With a lock file in the workspace's folder, exactly what it says is built.
 pub fn lock_arguments(workspace_root: &Path) -> &'static [&'static str] {
-    if workspace_root.join("Cargo.lock").is_file() {
-        &["--locked"]
-    } else {
-        &[]
-    }
+    if workspace_root.join("Cargo.lock").is_file() { &["--locked"] } else { &[] }
 }
 
 /// What cargo writes, or what it has against it.
 fn said(cargo: &mut Command) -> anyhow::Result<Vec<u8>> {
     let output = cargo.output().context("starting cargo")?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(output.stdout)
 }
 
@@ -218,10 +197,7 @@ mod tests {
 
     #[test]
     fn a_package_may_ask_for_more_memory_but_not_for_nonsense() {
-        let flags = package("{\"pleach\": {\"initial_kib\": 2048}}")
-            .memory()
-            .unwrap()
-            .flags();
+        let flags = package("{\"pleach\": {\"initial_kib\": 2048}}").memory().unwrap().flags();
         assert_eq!(flags[1], "-Clink-arg=--initial-memory=2097152");
         for wrong in ["{\"initial_kib\": 100}", "{\"stack_kib\": 384}", "{\"heap_kib\": 64}"] {
             let metadata = format!("{{\"pleach\": {wrong}}}");
@@ -232,10 +208,7 @@ mod tests {
     #[test]
     fn a_package_without_a_module_is_told_what_to_write() {
         let error = package("null").library().err().unwrap().to_string();
-        assert!(
-            error.contains("crate-type = [\"cdylib\"]") && error.contains("/w/p/Cargo.toml"),
-            "{error}"
-        );
+        assert!(error.contains("crate-type = [\"cdylib\"]") && error.contains("/w/p/Cargo.toml"), "{error}");
     }
 
     #[test]

@@ -98,10 +98,7 @@ impl Toolchain {
     }
 
     fn at(cargo: &Path, dir: &Path) -> anyhow::Result<Self> {
-        let rustc = cargo
-            .is_absolute()
-            .then(|| cargo.with_file_name("rustc"))
-            .filter(|path| path.is_file());
+        let rustc = cargo.is_absolute().then(|| cargo.with_file_name("rustc")).filter(|path| path.is_file());
         let ask = |argument: &[&str]| {
             let program = rustc.as_deref().unwrap_or(Path::new("rustc"));
             text(Command::new(program).args(argument).current_dir(dir))
@@ -109,11 +106,7 @@ impl Toolchain {
         let version = ask(&["--version"])?;
         let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?);
         let host = ask(&["-vV"])?;
-        let host = host
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .unwrap_or_default()
-            .to_owned();
+        let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned();
         text(Command::new(cargo).arg("--version").current_dir(dir))?;
 
         let library_sources = sysroot.join("lib/rustlib/src/rust");
@@ -121,25 +114,9 @@ impl Toolchain {
         if std_from_source && !library_sources.join("library/std/Cargo.toml").is_file() {
             bail!("{version} has neither the standard library of {TARGET} nor its sources");
         }
-        let brings_linker = sysroot
-            .join("lib/rustlib")
-            .join(&host)
-            .join("bin")
-            .join(lld())
-            .is_file();
-        let linker = if brings_linker {
-            None
-        } else {
-            Some(Linker::find(cargo, dir)?)
-        };
-        Ok(Self {
-            cargo: cargo.to_path_buf(),
-            rustc,
-            version,
-            library_sources,
-            std_from_source,
-            linker,
-        })
+        let brings_linker = sysroot.join("lib/rustlib").join(&host).join("bin").join(lld()).is_file();
+        let linker = if brings_linker { None } else { Some(Linker::find(cargo, dir)?) };
+        Ok(Self { cargo: cargo.to_path_buf(), rustc, version, library_sources, std_from_source, linker })
     }
 
     /// A cargo command that uses this toolchain and nothing of another.
@@ -148,13 +125,7 @@ impl Toolchain {
         command.current_dir(dir);
         // What a cargo that runs us would hand on, or a user's settings for
         // other builds, must not decide the bytes.
-        for name in [
-            "RUSTFLAGS",
-            "RUSTC_WRAPPER",
-            "RUSTC_WORKSPACE_WRAPPER",
-            "CARGO_BUILD_TARGET",
-            "CARGO",
-        ] {
+        for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO"] {
             command.env_remove(name);
         }
         match &self.rustc {
@@ -169,11 +140,7 @@ impl Toolchain {
 
     /// What cargo has to be told so that there is a standard library.
     pub fn std_arguments(&self) -> &[&str] {
-        if self.std_from_source {
-            &["-Zbuild-std=std,panic_abort"]
-        } else {
-            &[]
-        }
+        if self.std_from_source { &["-Zbuild-std=std,panic_abort"] } else { &[] }
     }
 
     /// Where the sources of the standard library are, or would be.
@@ -192,9 +159,7 @@ impl Toolchain {
     /// The folders that hold the sources of packages from elsewhere, and what to
     /// call them.
     pub fn downloads(&self) -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
-        let home = env::var_os("CARGO_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(env::home_dir()?.join(".cargo")));
+        let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
         let Some(home) = home else {
             return Ok(Vec::new());
         };
@@ -215,11 +180,7 @@ impl Toolchain {
     pub fn builder(&self) -> anyhow::Result<Builder> {
         Ok(Builder {
             rustc: self.version.clone(),
-            linker: self
-                .linker
-                .as_ref()
-                .map_or("rustc's own", |linker| &linker.version)
-                .to_owned(),
+            linker: self.linker.as_ref().map_or("rustc's own", |linker| &linker.version).to_owned(),
             std_from_source: self.std_from_source,
             wit_component: encoder_version()?,
         })
@@ -232,24 +193,15 @@ impl Linker {
     fn find(cargo: &Path, dir: &Path) -> anyhow::Result<Self> {
         let mut folders: Vec<PathBuf> = cargo.parent().map(Path::to_path_buf).into_iter().collect();
         folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-        let named = |name: &str| {
-            folders
-                .iter()
-                .map(|folder| folder.join(name))
-                .find(|path| path.is_file())
-        };
+        let named = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
         if let Some(path) = named("wasm-ld") {
             let version = text(Command::new(&path).arg("--version"))?;
             return Ok(Self { path, version });
         }
-        let rustup = text(
-            Command::new("rustc")
-                .args(["--print", "target-libdir"])
-                .current_dir(dir),
-        )
-        .ok()
-        .map(|folder| Path::new(&folder).with_file_name("bin").join(lld()))
-        .filter(|path| path.is_file());
+        let rustup = text(Command::new("rustc").args(["--print", "target-libdir"]).current_dir(dir))
+            .ok()
+            .map(|folder| Path::new(&folder).with_file_name("bin").join(lld()))
+            .filter(|path| path.is_file());
         let Some(path) = named(lld()).or(rustup) else {
             bail!("there is no linker for WebAssembly (`wasm-ld` or `rust-lld`) on the path");
         };
@@ -264,15 +216,9 @@ fn lld() -> &'static str {
 
 /// What a command says, or why it said nothing.
 fn text(command: &mut Command) -> anyhow::Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("starting {:?}", command.get_program()))?;
+    let output = command.output().with_context(|| format!("starting {:?}", command.get_program()))?;
     if !output.status.success() {
-        bail!(
-            "{:?}: {}",
-            command.get_program(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{:?}: {}", command.get_program(), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -76,10 +76,9 @@ impl Auditor {
             Fact::CancellationPropagation(cancel) => self.cancelled(event, cancel),
             Fact::Budget(moved) => self.ledger.moved(event.run_id.index as usize, moved),
             Fact::PolicyDeny(denial) => must(!denial.retryable, "a denial is never retryable"),
-            Fact::ReplanDecision(decision) => must(
-                decision.replans_used <= decision.max_replans,
-                "replans are bounded by max_replans",
-            ),
+            Fact::ReplanDecision(decision) => {
+                must(decision.replans_used <= decision.max_replans, "replans are bounded by max_replans")
+            }
             Fact::RouteDecision(_) | Fact::JudgeVerdict(_) | Fact::Progress(_) => Ok(()),
         }
         .map_err(|rule| format!("seq {}: {rule}", event.seq))
@@ -88,47 +87,30 @@ impl Auditor {
     fn spawned(&mut self, event: &Event, decision: &SpawnDecision) -> Finding {
         let caller = event.run_id.index as usize;
         if decision.idempotent {
-            return must(
-                decision.runs.is_empty(),
-                "a run that is found again is not spawned again",
-            );
+            return must(decision.runs.is_empty(), "a run that is found again is not spawned again");
         }
         if let Some(tree) = &decision.tree {
             self.policy = Some((*tree.policy).clone());
             for scope in decision.runs[0].request.scopes.scopes() {
-                must(
-                    covered(&tree.policy.scopes, scope),
-                    "the root holds no more than policy allows",
-                )?;
+                must(covered(&tree.policy.scopes, scope), "the root holds no more than policy allows")?;
             }
             self.ledger.open(0, None, &tree.budget, true)?;
             self.admit(decision.spawned_run_ids[0], &decision.runs[0], None);
             return Ok(());
         }
         let parent = &self.runs[caller];
-        must(
-            !parent.closed && parent.ended.is_none(),
-            "a run that is ended or cancelled spawns nothing",
-        )?;
+        must(!parent.closed && parent.ended.is_none(), "a run that is ended or cancelled spawns nothing")?;
         let first = self.runs.len();
         for (id, spec) in decision.spawned_run_ids.iter().zip(&decision.runs) {
             self.admissible(caller, spec)?;
-            let fresh = self
-                .keys
-                .insert((caller, spec.spawn_key.to_string()), self.runs.len())
-                .is_none();
+            let fresh = self.keys.insert((caller, spec.spawn_key.to_string()), self.runs.len()).is_none();
             must(fresh, "a key of one parent names one run")?;
-            self.ledger
-                .open(self.runs.len(), Some(caller), &spec.request.budget, false)?;
+            self.ledger.open(self.runs.len(), Some(caller), &spec.request.budget, false)?;
             self.admit(*id, spec, Some(caller));
         }
         if let Some(spec) = &decision.group {
-            let group = Group {
-                members: first..self.runs.len(),
-                spec: spec.clone(),
-                created_at: event.at,
-                decided: false,
-            };
+            let group =
+                Group { members: first..self.runs.len(), spec: spec.clone(), created_at: event.at, decided: false };
             self.groups.push(group);
         }
         Ok(())
@@ -139,27 +121,15 @@ impl Auditor {
         let parent = &self.runs[caller];
         let policy = self.policy.as_ref().ok_or("a tree is opened before it is spawned in")?;
         for scope in spec.request.scopes.scopes() {
-            must(
-                parent.spec.request.scopes.hands_on(scope),
-                "authority never grows on the way down",
-            )?;
+            must(parent.spec.request.scopes.hands_on(scope), "authority never grows on the way down")?;
             must(covered(&policy.scopes, scope), "no run holds more than policy allows")?;
         }
         let limits = &parent.spec.limits;
-        must(
-            spec.limits.tightest(limits) == spec.limits,
-            "limits only tighten on the way down",
-        )?;
+        must(spec.limits.tightest(limits) == spec.limits, "limits only tighten on the way down")?;
         must(parent.depth < limits.max_depth, "max_depth is not exceeded")?;
-        must(
-            (parent.children.len() as u64) < u64::from(limits.max_fanout),
-            "max_fanout is not exceeded",
-        )?;
+        must((parent.children.len() as u64) < u64::from(limits.max_fanout), "max_fanout is not exceeded")?;
         let total = (self.runs.len() - 1) as u64;
-        must(
-            total < u64::from(limits.max_children_total),
-            "max_children_total is not exceeded",
-        )
+        must(total < u64::from(limits.max_children_total), "max_children_total is not exceeded")
     }
 
     fn admit(&mut self, id: RunId, spec: &RunSpec, parent: Option<usize>) {
@@ -193,10 +163,7 @@ impl Auditor {
             Step::Started => self.started(index, event.at, life.attempt),
             Step::Queued => {
                 let run = &mut self.runs[index];
-                must(
-                    run.waiting && !run.closed,
-                    "only a run that waits for its next try is queued again",
-                )?;
+                must(run.waiting && !run.closed, "only a run that waits for its next try is queued again")?;
                 run.waiting = false;
                 Ok(())
             }
@@ -206,10 +173,7 @@ impl Auditor {
                 must(!run.closed, "a run whose end is settled is not tried again")?;
                 let tries = run.spec.request.retry.map_or(1, |retry| retry.max_attempts);
                 must(life.attempt < tries, "max_attempts is not exceeded")?;
-                must(
-                    life.error.as_ref().is_some_and(|error| error.retryable),
-                    "only retryable errors are retried",
-                )?;
+                must(life.error.as_ref().is_some_and(|error| error.retryable), "only retryable errors are retried")?;
                 (run.attempt, run.waiting) = (life.attempt + 1, true);
                 Ok(())
             }
@@ -231,10 +195,7 @@ impl Auditor {
     fn started(&mut self, index: usize, at: Timestamp, attempt: u32) -> Finding {
         let run = &mut self.runs[index];
         must(!run.marked, "nothing starts in a cancelled subtree")?;
-        must(
-            !run.closed && run.ended.is_none(),
-            "nothing starts that is ended or ending",
-        )?;
+        must(!run.closed && run.ended.is_none(), "nothing starts that is ended or ending")?;
         must(run.active_since.is_none() && !run.waiting, "a run is not started twice")?;
         must(attempt == run.attempt, "tries are counted")?;
         run.active_since = Some(at);
@@ -244,14 +205,8 @@ impl Auditor {
 
     fn stopped(&mut self, index: usize, at: Timestamp, life: &ChildLifecycle) -> Finding {
         let usage = life.usage.unwrap_or_default();
-        let since = self.runs[index]
-            .active_since
-            .take()
-            .ok_or("only a guest that runs can stop")?;
-        must(
-            usage.wall_ms == at.since_ms(since),
-            "the wall clock is counted from start to stop",
-        )?;
+        let since = self.runs[index].active_since.take().ok_or("only a guest that runs can stop")?;
+        must(usage.wall_ms == at.since_ms(since), "the wall clock is counted from start to stop")?;
         self.ledger.spent(index, &usage);
         Ok(())
     }
@@ -264,17 +219,11 @@ impl Auditor {
         if self.runs[index].active_since.is_some() {
             self.stopped(index, at, life)?;
         }
-        must(
-            !self.runs[index].marked || status != RunStatus::Completed,
-            "a cancelled run does not complete",
-        )?;
+        must(!self.runs[index].marked || status != RunStatus::Completed, "a cancelled run does not complete")?;
         for child in &self.runs[index].children {
             let child = &self.runs[*child];
             let may_outlive = child.spec.request.parent_close == ParentClose::Abandon;
-            must(
-                may_outlive || child.ended.is_some(),
-                "children settle before their parents",
-            )?;
+            must(may_outlive || child.ended.is_some(), "children settle before their parents")?;
         }
         let run = &mut self.runs[index];
         (run.ended, run.closed, run.waiting) = (Some(status), true, false);
@@ -283,10 +232,7 @@ impl Auditor {
     }
 
     fn cancelled(&mut self, _event: &Event, cancel: &CancellationPropagation) -> Finding {
-        must(
-            cancel.count as usize == cancel.cancelled_run_ids.len(),
-            "a cancel counts what it names",
-        )?;
+        must(cancel.count as usize == cancel.cancelled_run_ids.len(), "a cancel counts what it names")?;
         for id in &cancel.cancelled_run_ids {
             let run = &mut self.runs[id.index as usize];
             must(!run.closed, "a run is cancelled once, and not when its end is settled")?;
@@ -299,9 +245,7 @@ impl Auditor {
     fn verdict(&self, group: &Group) -> Option<JoinStatus> {
         let ended = |wanted: &[RunStatus]| {
             let members = group.members.clone();
-            members
-                .filter(|m| self.runs[*m].ended.is_some_and(|status| wanted.contains(&status)))
-                .count() as u32
+            members.filter(|m| self.runs[*m].ended.is_some_and(|status| wanted.contains(&status))).count() as u32
         };
         let succeeded = ended(&[RunStatus::Completed]);
         let failed = ended(&[RunStatus::Failed, RunStatus::TimedOut]);
@@ -335,31 +279,16 @@ impl Auditor {
         let group = &self.groups[index];
         must(!group.decided, "a group is decided once")?;
         if decision.status == JoinStatus::TimedOut {
-            must(
-                event.at >= group.created_at.plus_ms(group.spec.timeout_ms),
-                "a join times out when it is due",
-            )?;
-            must(
-                self.verdict(group).is_none(),
-                "a group that its members decide does not time out",
-            )?;
+            must(event.at >= group.created_at.plus_ms(group.spec.timeout_ms), "a join times out when it is due")?;
+            must(self.verdict(group).is_none(), "a group that its members decide does not time out")?;
         } else {
-            must(
-                self.verdict(group) == Some(decision.status),
-                "a group is decided as the table says",
-            )?;
+            must(self.verdict(group) == Some(decision.status), "a group is decided as the table says")?;
         }
         let counts = decision.counts;
         let counted = counts.success + counts.failure + counts.cancelled + counts.running;
-        must(
-            counted as usize == group.members.len(),
-            "a join counts every member once",
-        )?;
+        must(counted as usize == group.members.len(), "a join counts every member once")?;
         let open = group.members.clone().any(|member| self.runs[member].ended.is_none());
-        must(
-            decision.complete != open,
-            "a join is complete iff every member had ended",
-        )?;
+        must(decision.complete != open, "a join is complete iff every member had ended")?;
         self.groups[index].decided = true;
         Ok(())
     }
@@ -384,10 +313,7 @@ impl Auditor {
             }
         }
         for (index, group) in self.groups.iter().enumerate().filter(|(_, group)| !group.decided) {
-            must(
-                self.verdict(group).is_none(),
-                &format!("group {index} is decided when its members decide it"),
-            )?;
+            must(self.verdict(group).is_none(), &format!("group {index} is decided when its members decide it"))?;
         }
         Ok(())
     }
@@ -397,23 +323,11 @@ impl Auditor {
         must(tree.seq() == self.seq, "every event was seen")?;
         must(tree.runs().len() == self.runs.len(), "every run was seen")?;
         must(tree.active() == self.active(), "active guests are counted")?;
-        must(
-            *tree.usage() == self.ledger.total(),
-            "the log adds up to the total usage",
-        )?;
-        must(
-            tree.is_ended() == self.runs.iter().all(|run| run.ended.is_some()),
-            "a tree ends with its last run",
-        )?;
+        must(*tree.usage() == self.ledger.total(), "the log adds up to the total usage")?;
+        must(tree.is_ended() == self.runs.iter().all(|run| run.ended.is_some()), "a tree ends with its last run")?;
         for (run, known) in tree.runs().iter().zip(&self.runs) {
-            must(
-                run.status.is_terminal() == known.ended.is_some(),
-                "a run ends by its events",
-            )?;
-            must(
-                known.ended.is_none_or(|status| status == run.status),
-                "the first terminal status stays",
-            )?;
+            must(run.status.is_terminal() == known.ended.is_some(), "a run ends by its events")?;
+            must(known.ended.is_none_or(|status| status == run.status), "the first terminal status stays")?;
         }
         if tree.is_ended() {
             must(tree.next_timer().is_none(), "a tree that has ended waits for nothing")?;

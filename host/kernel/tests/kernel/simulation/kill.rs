@@ -29,20 +29,14 @@ impl Simulation<'_> {
             if let Fact::SpawnDecision(decision) = &event.fact {
                 self.report.runs += decision.runs.len() as u64;
             }
-            self.auditor
-                .observe(&event)
-                .map_err(|rule| format!("{what}: {rule}\n  {event:?}"))?;
+            self.auditor.observe(&event).map_err(|rule| format!("{what}: {rule}\n  {event:?}"))?;
             if let Fact::JoinDecision(join) = &event.fact {
                 let result = format!("{:?}", self.tree.join_result(join.group_id));
                 self.decided.push((join.group_id, result));
             }
-            self.log
-                .push(serde_json::to_string(&event).map_err(|error| error.to_string())?);
+            self.log.push(serde_json::to_string(&event).map_err(|error| error.to_string())?);
         }
-        let settled = self
-            .auditor
-            .between_decisions()
-            .and_then(|()| self.auditor.agrees_with(&self.tree));
+        let settled = self.auditor.between_decisions().and_then(|()| self.auditor.agrees_with(&self.tree));
         settled.map_err(|rule| format!("{what}: {rule}"))
     }
 
@@ -59,15 +53,7 @@ impl Simulation<'_> {
             let active = self.tree.runs().iter().find(|run| self.tree.guest_active(run.id));
             if let Some((run_id, attempt)) = active.map(|run| (run.id, run.attempt)) {
                 let usage = requests::usage(self.dice, 5);
-                self.tree.finish(
-                    now,
-                    Finish {
-                        run_id,
-                        attempt,
-                        outcome: Outcome::Stopped,
-                        usage,
-                    },
-                );
+                self.tree.finish(now, Finish { run_id, attempt, outcome: Outcome::Stopped, usage });
             } else if let Some(run) = first_ready {
                 self.tree.start(now, run);
             } else if let Some(due) = self.tree.next_timer() {
@@ -125,12 +111,7 @@ impl Simulation<'_> {
         if view.node_count as usize != self.tree.runs().len() {
             return Err("a query without bounds shows every run".into());
         }
-        let statuses = [
-            RunStatus::Completed,
-            RunStatus::Failed,
-            RunStatus::Cancelled,
-            RunStatus::TimedOut,
-        ];
+        let statuses = [RunStatus::Completed, RunStatus::Failed, RunStatus::Cancelled, RunStatus::TimedOut];
         match statuses.contains(&view.tree.status) && view.tree.finished_at.is_some() {
             true => Ok(()),
             false => Err("a tree that has ended shows how".into()),

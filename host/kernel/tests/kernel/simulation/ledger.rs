@@ -41,23 +41,15 @@ impl Ledger {
             let (Some(amount), Some(holder)) = (granted.limit(dimension), holder) else {
                 continue;
             };
-            let account = self
-                .accounts
-                .get_mut(&holder)
-                .ok_or("a budget is reserved from one that is there")?;
+            let account = self.accounts.get_mut(&holder).ok_or("a budget is reserved from one that is there")?;
             *account.reserved.get_mut(dimension) += amount;
             let used = account.spent.get(dimension) + account.reserved.get(dimension);
             if account.granted.limit(dimension).is_some_and(|limit| used > limit) {
                 return Err(format!("{} is reserved that is not there", dimension.name()));
             }
         }
-        let account = Account {
-            above,
-            granted: *granted,
-            spent: Usage::default(),
-            reserved: Usage::default(),
-            settled: false,
-        };
+        let account =
+            Account { above, granted: *granted, spent: Usage::default(), reserved: Usage::default(), settled: false };
         self.accounts.insert(run, account);
         Ok(())
     }
@@ -103,14 +95,8 @@ impl Ledger {
             return Ok(());
         }
         let drawn = (0..self.draws_on.len()).any(|other| self.draws_on[other] == run && !self.ended[other]);
-        let open_below = self
-            .accounts
-            .values()
-            .any(|account| account.above == Some(run) && !account.settled);
-        let account = self
-            .accounts
-            .get_mut(&run)
-            .ok_or("only a budget that was reserved is settled")?;
+        let open_below = self.accounts.values().any(|account| account.above == Some(run) && !account.settled);
+        let account = self.accounts.get_mut(&run).ok_or("only a budget that was reserved is settled")?;
         if drawn || open_below || account.settled {
             return Err("a budget is settled once, when nobody draws on it any more".into());
         }
@@ -118,17 +104,11 @@ impl Ledger {
         let (granted, spent, above) = (account.granted, account.spent, account.above.ok_or("the root's stays")?);
         let left = Budget::from_limits(|d| granted.limit(d).map(|limit| limit.saturating_sub(spent.get(d))));
         if moved.refunded != left {
-            return Err(format!(
-                "what was not spent goes back: {left:?} and not {:?}",
-                moved.refunded
-            ));
+            return Err(format!("what was not spent goes back: {left:?} and not {:?}", moved.refunded));
         }
         for dimension in Dimension::ALL.into_iter().filter(|d| granted.limit(*d).is_some()) {
             let amount = granted.limit(dimension).unwrap_or(0);
-            if let Some(state) = self
-                .holder(above, dimension)
-                .and_then(|holder| self.accounts.get_mut(&holder))
-            {
+            if let Some(state) = self.holder(above, dimension).and_then(|holder| self.accounts.get_mut(&holder)) {
                 *state.reserved.get_mut(dimension) -= amount;
             }
             let mut own = Usage::default();
@@ -164,11 +144,7 @@ impl Ledger {
         if root.spent != self.total || !root.reserved.is_zero() {
             return Err(format!("the root's account holds {:?} of {:?}", root.spent, self.total));
         }
-        let left = Budget::from_limits(|d| {
-            root.granted
-                .limit(d)
-                .map(|limit| limit.saturating_sub(root.spent.get(d)))
-        });
+        let left = Budget::from_limits(|d| root.granted.limit(d).map(|limit| limit.saturating_sub(root.spent.get(d))));
         match tree.remaining_budget(tree.root().id) == left {
             true => Ok(()),
             false => Err("what is left is what was granted less what was spent".into()),

@@ -59,11 +59,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, step, rule } = self;
         writeln!(f, "seed {seed}, step {step}: {rule}")?;
-        write!(
-            f,
-            "again: cargo run -p pleach-kernel --example simulate -- --seed {seed} --steps {}",
-            step + 1
-        )
+        write!(f, "again: cargo run -p pleach-kernel --example simulate -- --seed {seed} --steps {}", step + 1)
     }
 }
 
@@ -76,9 +72,7 @@ pub fn run(seed: u64, steps: u64, sabotage: Option<Sabotage>) -> Result<Report, 
         // A panic is a finding like any other, and has to come with its seed.
         let outcome = catch_unwind(AssertUnwindSafe(|| simulation.live(steps))).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().cloned();
-            Err(said
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_default())
+            Err(said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
         });
         let step = report.steps;
         outcome.map_err(|rule| Failure { seed, step, rule })?;

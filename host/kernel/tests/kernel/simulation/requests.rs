@@ -35,12 +35,7 @@ fn plugin(name: &str) -> Arc<PluginRef> {
         "mend" => Role::Replanner,
         _ => Role::Agent,
     };
-    Arc::new(PluginRef {
-        name: name.into(),
-        version: "1.0.0".into(),
-        digest: "sha256:0".into(),
-        role,
-    })
+    Arc::new(PluginRef { name: name.into(), version: "1.0.0".into(), digest: "sha256:0".into(), role })
 }
 
 fn grant(dice: &mut Dice, generous: bool) -> Grant {
@@ -53,11 +48,7 @@ fn grant(dice: &mut Dice, generous: bool) -> Grant {
         }
         scopes
     };
-    if generous {
-        Grant::new(list(20), list(20))
-    } else {
-        Grant::new(list(4), list(6))
-    }
+    if generous { Grant::new(list(20), list(20)) } else { Grant::new(list(4), list(6)) }
 }
 
 fn budget(dice: &mut Dice, most: u64) -> Budget {
@@ -89,21 +80,14 @@ pub fn open(dice: &mut Dice, now: Timestamp) -> Tree {
         targets: vec!["*".into()],
         scopes: SCOPES.map(scope).into(),
         limits: limits(dice),
-        budget: if dice.one_in(2) {
-            Budget::default()
-        } else {
-            budget(dice, 2_000)
-        },
+        budget: if dice.one_in(2) { Budget::default() } else { budget(dice, 2_000) },
         ..Policy::default()
     };
     policy.surfaces.api = !dice.one_in(10);
     let narrow = Orchestrator {
         targets: vec!["a".into(), "judge".into()],
         scopes: vec![scope("fs.read:*"), scope("spawn:a*")],
-        limits: Tightening {
-            max_fanout: Some(dice.below(9) as u32),
-            ..Tightening::default()
-        },
+        limits: Tightening { max_fanout: Some(dice.below(9) as u32), ..Tightening::default() },
     };
     policy.orchestrators.insert("ab".into(), narrow);
     let mut request = SpawnRequest::new("lead", Payload::null());
@@ -111,26 +95,14 @@ pub fn open(dice: &mut Dice, now: Timestamp) -> Tree {
     request.timeout_ms = dice.maybe(6, 20_000).map(|ms| ms + 1);
     let spawn = Spawn::new(request, Resolution::Found(plugin("lead")));
     let root = RootId(u128::from(dice.next()) << 64 | u128::from(dice.next()));
-    let submit = Submit {
-        spawn,
-        limits: Limits::CEILING,
-    };
-    Tree::open(
-        now,
-        root,
-        Tenant::default_tenant(),
-        Arc::new(policy),
-        Surface::Guest,
-        submit,
-    )
-    .unwrap_or_else(|denial| panic!("the root is admitted: {denial}"))
+    let submit = Submit { spawn, limits: Limits::CEILING };
+    Tree::open(now, root, Tenant::default_tenant(), Arc::new(policy), Surface::Guest, submit)
+        .unwrap_or_else(|denial| panic!("the root is admitted: {denial}"))
 }
 
 fn resolution(dice: &mut Dice, target: &str) -> Resolution {
     match dice.below(40) {
-        0 => Resolution::NotFound {
-            hint: "there are others".into(),
-        },
+        0 => Resolution::NotFound { hint: "there are others".into() },
         1 => Resolution::NotPublished,
         _ => Resolution::Found(plugin(target)),
     }
@@ -152,11 +124,7 @@ fn spawn(dice: &mut Dice) -> Spawn {
     let target = *dice.pick(&["a", "a", "a", "ab", "b", "judge", "router", "mend"]);
     let input = Payload::of(&dice.below(3)).unwrap_or_else(|error| panic!("{error}"));
     let mut request = SpawnRequest::new(target, input);
-    request.scopes = if dice.one_in(5) {
-        Grant::default()
-    } else {
-        grant(dice, false)
-    };
+    request.scopes = if dice.one_in(5) { Grant::default() } else { grant(dice, false) };
     request.timeout_ms = dice.maybe(5, 1_000);
     request.retry = dice.one_in(3).then(|| Retry {
         max_attempts: 1 + dice.below(4) as u32,
@@ -165,11 +133,7 @@ fn spawn(dice: &mut Dice) -> Spawn {
         max_ms: dice.maybe(2, 100),
         jitter: dice.below(1_000) as f64 / 999.0,
     });
-    request.budget = if dice.one_in(4) {
-        budget(dice, 60)
-    } else {
-        Budget::default()
-    };
+    request.budget = if dice.one_in(4) { budget(dice, 60) } else { Budget::default() };
     request.parent_close = *dice.pick(&[
         ParentClose::Cancel,
         ParentClose::Cancel,
@@ -189,10 +153,7 @@ pub fn group(dice: &mut Dice) -> SpawnGroup {
     match dice.maybe(3, 6) {
         Some(prefix) => {
             let mut same = Dice::new(prefix + 1_000 + 100 * u64::from(dice.one_in(8)));
-            SpawnGroup {
-                key_prefix: Some(format!("g{prefix}").into()),
-                ..some_group(&mut same)
-            }
+            SpawnGroup { key_prefix: Some(format!("g{prefix}").into()), ..some_group(&mut same) }
         }
         None => some_group(dice),
     }
@@ -211,11 +172,7 @@ fn some_group(dice: &mut Dice) -> SpawnGroup {
     SpawnGroup {
         members,
         key_prefix: None,
-        join: JoinPolicy {
-            mode,
-            quorum,
-            timeout_ms: dice.maybe(2, 1_000),
-        },
+        join: JoinPolicy { mode, quorum, timeout_ms: dice.maybe(2, 1_000) },
         node_id: None,
     }
 }
@@ -223,10 +180,7 @@ fn some_group(dice: &mut Dice) -> SpawnGroup {
 pub fn outcome(dice: &mut Dice) -> Outcome {
     match dice.below(10) {
         0..5 => Outcome::Completed(Payload::of(&dice.below(100)).unwrap_or_else(|error| panic!("{error}"))),
-        5..7 => Outcome::Failed(RunError {
-            retryable: true,
-            ..RunError::new("flaky", "try again")
-        }),
+        5..7 => Outcome::Failed(RunError { retryable: true, ..RunError::new("flaky", "try again") }),
         7..9 => Outcome::Failed(RunError::new("broken", "it is broken")),
         _ => Outcome::Stopped,
     }
@@ -245,11 +199,7 @@ pub fn usage(dice: &mut Dice, most: u64) -> Usage {
 pub fn evaluate(dice: &mut Dice, run_id: Option<RunId>) -> Evaluate {
     let target = if dice.one_in(10) { "a" } else { "mend" };
     let asks = !dice.one_in(3);
-    Evaluate {
-        run_id,
-        replanner: asks.then(|| (target.into(), resolution(dice, target))),
-        config: None,
-    }
+    Evaluate { run_id, replanner: asks.then(|| (target.into(), resolution(dice, target))), config: None }
 }
 
 /// A plan for the children of a run, sensible or not.
@@ -260,11 +210,7 @@ pub fn plan(dice: &mut Dice, tree: &Tree, of: RunId) -> Result<Planned, String> 
     let mut actions = Vec::new();
     let mut resolutions = Vec::new();
     for _ in 0..dice.below(5) {
-        let run = RunId {
-            root: of.root,
-            index: dice.below(tree.runs().len() as u64 + 1) as u32,
-        }
-        .to_string();
+        let run = RunId { root: of.root, index: dice.below(tree.runs().len() as u64 + 1) as u32 }.to_string();
         actions.push(match dice.below(12) {
             0..5 => Action::Retry(run),
             5..8 => {
@@ -283,11 +229,5 @@ pub fn plan(dice: &mut Dice, tree: &Tree, of: RunId) -> Result<Planned, String> 
             _ => Action::Abort("enough".into()),
         });
     }
-    Ok(Planned {
-        plan: Plan {
-            actions,
-            rationale: "as it seems best".into(),
-        },
-        resolutions,
-    })
+    Ok(Planned { plan: Plan { actions, rationale: "as it seems best".into() }, resolutions })
 }

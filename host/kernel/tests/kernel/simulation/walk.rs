@@ -43,18 +43,7 @@ impl<'a> Simulation<'a> {
         let tree = requests::open(dice, Timestamp(now));
         let auditor = Auditor::new();
         let (log, asked, decided) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            dice,
-            report,
-            sabotage,
-            now,
-            tree,
-            log,
-            auditor,
-            asked,
-            decided,
-            groups: 0,
-        }
+        Self { dice, report, sabotage, now, tree, log, auditor, asked, decided, groups: 0 }
     }
 
     pub fn live(&mut self, steps: u64) -> Finding {
@@ -99,25 +88,13 @@ impl<'a> Simulation<'a> {
     }
 
     fn surface(&mut self) -> Surface {
-        *self.dice.pick(&[
-            Surface::Guest,
-            Surface::Guest,
-            Surface::Guest,
-            Surface::Graph,
-            Surface::Graph,
-            Surface::Api,
-        ])
+        *self.dice.pick(&[Surface::Guest, Surface::Guest, Surface::Guest, Surface::Graph, Surface::Graph, Surface::Api])
     }
 
     /// Mostly a run whose guest runs, now and then any, or one of another tree.
     fn caller(&mut self) -> RunId {
-        let active: Vec<RunId> = self
-            .tree
-            .runs()
-            .iter()
-            .map(|run| run.id)
-            .filter(|id| self.tree.guest_active(*id))
-            .collect();
+        let active: Vec<RunId> =
+            self.tree.runs().iter().map(|run| run.id).filter(|id| self.tree.guest_active(*id)).collect();
         if !active.is_empty() && !self.dice.one_in(12) {
             return *self.dice.pick(&active);
         }
@@ -127,10 +104,7 @@ impl<'a> Simulation<'a> {
     fn any_run(&mut self) -> RunId {
         let beyond = u64::from(self.dice.one_in(40));
         let index = self.dice.below(self.tree.runs().len() as u64 + beyond) as u32;
-        RunId {
-            root: self.tree.id(),
-            index,
-        }
+        RunId { root: self.tree.id(), index }
     }
 
     fn start(&mut self) -> &'static str {
@@ -154,22 +128,10 @@ impl<'a> Simulation<'a> {
         let Some(run) = self.tree.run(run_id).filter(|run| stays(run) || self.dice.one_in(40)) else {
             return "finish nothing";
         };
-        let attempt = if self.dice.one_in(20) {
-            self.dice.below(4) as u32
-        } else {
-            run.attempt
-        };
+        let attempt = if self.dice.one_in(20) { self.dice.below(4) as u32 } else { run.attempt };
         let outcome = requests::outcome(self.dice);
         let usage = requests::usage(self.dice, 20);
-        self.tree.finish(
-            self.at(),
-            Finish {
-                run_id,
-                attempt,
-                outcome,
-                usage,
-            },
-        );
+        self.tree.finish(self.at(), Finish { run_id, attempt, outcome, usage });
         "finish"
     }
 
@@ -203,10 +165,7 @@ impl<'a> Simulation<'a> {
 
     fn join(&mut self) -> &'static str {
         let (caller, surface) = (self.caller(), self.surface());
-        let group = GroupId {
-            root: self.tree.id(),
-            index: self.dice.below(u64::from(self.groups) + 1) as u32,
-        };
+        let group = GroupId { root: self.tree.id(), index: self.dice.below(u64::from(self.groups) + 1) as u32 };
         match self.tree.join(self.at(), Caller::Run(caller), surface, group) {
             Ok(JoinAnswer::Decided(result)) => {
                 assert_eq!(self.tree.join_result(group).as_ref(), Some(&*result));
@@ -219,25 +178,14 @@ impl<'a> Simulation<'a> {
 
     fn cancel(&mut self) -> &'static str {
         let (caller, surface, run_id) = (self.caller(), self.surface(), self.any_run());
-        let caller = if self.dice.one_in(3) {
-            Caller::Operator
-        } else {
-            Caller::Run(caller)
-        };
+        let caller = if self.dice.one_in(3) { Caller::Operator } else { Caller::Run(caller) };
         let spared = run_id.index == 0 && !self.dice.one_in(10) || self.dice.one_in(3);
-        let ask = Cancel {
-            include_root: !spared,
-            ..Cancel::of(run_id)
-        };
+        let ask = Cancel { include_root: !spared, ..Cancel::of(run_id) };
         match self.tree.cancel_subtree(self.at(), caller, surface, &ask) {
             Ok(answer) => {
                 assert_eq!(answer.cancelled_count as usize, answer.cancelled_run_ids.len());
                 let again = self.tree.cancel_subtree(self.at(), Caller::Operator, surface, &ask);
-                assert_eq!(
-                    again.map(|again| again.cancelled_count),
-                    Ok(0),
-                    "asking twice returns 0"
-                );
+                assert_eq!(again.map(|again| again.cancelled_count), Ok(0), "asking twice returns 0");
             }
             Err(denial) => self.denied(&denial),
         }
@@ -294,10 +242,7 @@ impl<'a> Simulation<'a> {
         };
         self.tree.tick(self.at());
         let due = self.tree.next_timer();
-        assert!(
-            due.is_none_or(|due| due > self.at()),
-            "after a tick nothing is overdue: {due:?}"
-        );
+        assert!(due.is_none_or(|due| due > self.at()), "after a tick nothing is overdue: {due:?}");
         "tick"
     }
 
@@ -327,12 +272,8 @@ impl<'a> Simulation<'a> {
         let caller = self.caller();
         if self.dice.one_in(2) {
             let message = "half way".into();
-            let progress = Progress {
-                message,
-                fraction: Some(0.1 * self.dice.below(11) as f64),
-                data: None,
-                dropped: 0,
-            };
+            let progress =
+                Progress { message, fraction: Some(0.1 * self.dice.below(11) as f64), data: None, dropped: 0 };
             self.tree.record_progress(self.at(), caller, progress);
             return "progress";
         }

@@ -32,13 +32,7 @@ pub async fn events_come_back_in_order_and_without_a_gap(store: &dyn Store) {
 
 pub async fn an_append_that_does_not_follow_is_fenced(store: &dyn Store) {
     let root = tree(1);
-    let fenced = |expected, found| {
-        Err(Error::Fenced {
-            tree: root,
-            expected,
-            found,
-        })
-    };
+    let fenced = |expected, found| Err(Error::Fenced { tree: root, expected, found });
     assert_eq!(write(store, append(root, 4, 1)).await, fenced(4, 0));
     check_log(store, root, 0).await;
     write(store, append(root, 0, 3)).await.unwrap();
@@ -79,10 +73,7 @@ pub async fn an_append_for_another_tenants_tree_is_refused(store: &dyn Store) {
     write(store, append_of("acme", root, 0, 2)).await.unwrap();
     let error = write(store, append_of("umbrella", root, 2, 1)).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
-    assert!(
-        !error.to_string().contains("acme"),
-        "whose tree it is stays hidden: {error}"
-    );
+    assert!(!error.to_string().contains("acme"), "whose tree it is stays hidden: {error}");
     check_log(store, root, 2).await;
 }
 
@@ -104,11 +95,7 @@ pub async fn a_failed_append_dooms_what_was_queued_behind_it(store: &dyn Store) 
     let first = queue(store, append(root, 3, 2));
     let second = queue(store, append(root, 5, 1));
     drop(held);
-    let fenced = Error::Fenced {
-        tree: root,
-        expected: 3,
-        found: 5,
-    };
+    let fenced = Error::Fenced { tree: root, expected: 3, found: 5 };
     assert_eq!(first.await.unwrap(), Err(fenced));
     assert_eq!(second.await.unwrap(), Err(Error::AfterFailure { tree: root }));
     check_log(store, root, 5).await;
@@ -124,21 +111,13 @@ pub async fn a_failed_append_leaves_the_rest_of_its_group_alone(store: &dyn Stor
     let bad = queue(store, append(tree(5), 1, 1));
     let more: Vec<_> = (1..=20).map(|n| queue(store, append(tree(n), 3, 1))).collect();
     drop(held);
-    let fenced = Error::Fenced {
-        tree: tree(5),
-        expected: 1,
-        found: 3,
-    };
+    let fenced = Error::Fenced { tree: tree(5), expected: 1, found: 3 };
     assert_eq!(bad.await.unwrap(), Err(fenced));
     for answer in good {
         answer.await.unwrap().unwrap();
     }
     for (n, answer) in (1..).zip(more) {
-        let expected = if n == 5 {
-            Err(Error::AfterFailure { tree: tree(5) })
-        } else {
-            Ok(())
-        };
+        let expected = if n == 5 { Err(Error::AfterFailure { tree: tree(5) }) } else { Ok(()) };
         assert_eq!(answer.await.unwrap(), expected);
     }
     assert_eq!(store.stats().commits, commits + 1);
@@ -150,9 +129,8 @@ pub async fn a_failed_append_leaves_the_rest_of_its_group_alone(store: &dyn Stor
 pub async fn one_commit_carries_what_waited_for_all_trees(store: &dyn Store) {
     let held = hold(store).await;
     let before = store.stats();
-    let answers: Vec<_> = (0..1_000u64)
-        .map(|n| queue(store, append(tree(u128::from(n % 100)), n / 100 * 2, 2)))
-        .collect();
+    let answers: Vec<_> =
+        (0..1_000u64).map(|n| queue(store, append(tree(u128::from(n % 100)), n / 100 * 2, 2))).collect();
     drop(held);
     for answer in answers {
         answer.await.unwrap().unwrap();
@@ -206,12 +184,7 @@ pub async fn large_events_are_kept_whole(store: &dyn Store) {
     write(store, large.clone()).await.unwrap();
     for from_seq in 1..=7 {
         let events = store.events(root, from_seq, usize::MAX).await.unwrap();
-        assert!(
-            events
-                .iter()
-                .map(|event| &event.body)
-                .eq(&large.events[from_seq as usize - 1..])
-        );
+        assert!(events.iter().map(|event| &event.body).eq(&large.events[from_seq as usize - 1..]));
     }
 }
 

@@ -37,73 +37,26 @@ async fn list(store: &dyn Store, filter: TreeFilter) -> Vec<RootId> {
 
 pub async fn trees_are_listed_newest_first_and_by_page(store: &dyn Store) {
     // 3 and 4 are of one instant, and 5 was made by a clock that runs late.
-    for (n, created_at, status) in [
-        (1, 10, "completed"),
-        (2, 20, "running"),
-        (3, 30, "completed"),
-        (4, 30, "failed"),
-        (5, 15, "completed"),
-    ] {
+    for (n, created_at, status) in
+        [(1, 10, "completed"), (2, 20, "running"), (3, 30, "completed"), (4, 30, "failed"), (5, 15, "completed")]
+    {
         make(store, n, created_at, status).await;
     }
     let order = [4, 3, 2, 5, 1].map(tree);
     assert_eq!(list(store, TreeFilter::default()).await, order);
-    assert_eq!(
-        list(
-            store,
-            TreeFilter {
-                limit: 2,
-                ..TreeFilter::default()
-            }
-        )
-        .await,
-        order[..2]
-    );
-    assert!(
-        list(
-            store,
-            TreeFilter {
-                limit: 0,
-                ..TreeFilter::default()
-            }
-        )
-        .await
-        .is_empty()
-    );
-    assert_eq!(
-        list(
-            store,
-            TreeFilter {
-                limit: usize::MAX,
-                ..TreeFilter::default()
-            }
-        )
-        .await,
-        order
-    );
+    assert_eq!(list(store, TreeFilter { limit: 2, ..TreeFilter::default() }).await, order[..2]);
+    assert!(list(store, TreeFilter { limit: 0, ..TreeFilter::default() }).await.is_empty());
+    assert_eq!(list(store, TreeFilter { limit: usize::MAX, ..TreeFilter::default() }).await, order);
     for (at, root) in order.into_iter().enumerate() {
-        let page = TreeFilter {
-            before: Some(root),
-            limit: 2,
-            ..TreeFilter::default()
-        };
+        let page = TreeFilter { before: Some(root), limit: 2, ..TreeFilter::default() };
         let end = order.len().min(at + 3);
         assert_eq!(list(store, page).await, order[at + 1..end], "after {root}");
     }
-    let completed = TreeFilter {
-        status: Some("completed".into()),
-        ..TreeFilter::default()
-    };
+    let completed = TreeFilter { status: Some("completed".into()), ..TreeFilter::default() };
     assert_eq!(list(store, completed.clone()).await, [3, 5, 1].map(tree));
-    let older = TreeFilter {
-        before: Some(tree(3)),
-        ..completed
-    };
+    let older = TreeFilter { before: Some(tree(3)), ..completed };
     assert_eq!(list(store, older).await, [5, 1].map(tree));
-    let lost = TreeFilter {
-        before: Some(tree(9)),
-        ..TreeFilter::default()
-    };
+    let lost = TreeFilter { before: Some(tree(9)), ..TreeFilter::default() };
     let error = store.trees(&tenant("default"), lost).await.unwrap_err();
     assert_eq!(error, Error::NoSuchTree { tree: tree(9) });
 }
@@ -114,13 +67,7 @@ pub async fn trees_of_another_tenant_are_not_listed(store: &dyn Store) {
     let trees = store.trees(&tenant("acme"), TreeFilter::default()).await.unwrap();
     assert_eq!(trees.iter().map(|summary| summary.root).collect::<Vec<_>>(), [tree(1)]);
     assert_eq!(trees[0].tenant, tenant("acme"));
-    assert!(
-        store
-            .trees(&tenant("nobody"), TreeFilter::default())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.trees(&tenant("nobody"), TreeFilter::default()).await.unwrap().is_empty());
 }
 
 pub async fn stored_bytes_count_what_was_appended(store: &dyn Store) {
@@ -130,9 +77,7 @@ pub async fn stored_bytes_count_what_was_appended(store: &dyn Store) {
     for (after, count) in [(0, 3), (3, 0), (3, 2)] {
         write(store, append_of("acme", root, after, count)).await.unwrap();
         // Each event is kept with its length, in 4 bytes.
-        expected += (after + 1..=after + count)
-            .map(|seq| 4 + body(root, seq).len() as u64)
-            .sum::<u64>();
+        expected += (after + 1..=after + count).map(|seq| 4 + body(root, seq).len() as u64).sum::<u64>();
         assert_eq!(store.stored_bytes(&tenant("acme")).await.unwrap(), expected);
     }
     write(store, append_of("acme", root, 1, 2)).await.unwrap_err();

@@ -26,9 +26,7 @@ pub async fn a_version_is_kept_once_and_never_changed(store: &dyn Store) {
     again.description = "Something else.".into();
     again.published = false;
     assert!(!store.put_plugin(again, b"one".to_vec()).await.unwrap());
-    let taken = store
-        .put_plugin(row("acme", "lead", "1.0.0", b"two"), b"two".to_vec())
-        .await;
+    let taken = store.put_plugin(row("acme", "lead", "1.0.0", b"two"), b"two".to_vec()).await;
     let (stored, offered) = (digest(b"one"), digest(b"two"));
     assert_eq!(
         taken,
@@ -41,10 +39,7 @@ pub async fn a_version_is_kept_once_and_never_changed(store: &dyn Store) {
         })
     );
     assert_eq!(store.plugins(&tenant("acme")).await.unwrap(), [first]);
-    assert_eq!(
-        store.component(&digest(b"one")).await.unwrap().as_deref(),
-        Some(&b"one"[..])
-    );
+    assert_eq!(store.component(&digest(b"one")).await.unwrap().as_deref(), Some(&b"one"[..]));
     assert_eq!(store.component(&digest(b"two")).await.unwrap(), None);
 }
 
@@ -60,26 +55,15 @@ pub async fn a_component_that_is_not_what_its_row_says_is_refused(store: &dyn St
 }
 
 pub async fn a_version_is_withdrawn_and_published_again(store: &dyn Store) {
-    store
-        .put_plugin(row("acme", "lead", "1.0.0", b"one"), b"one".to_vec())
-        .await
-        .unwrap();
+    store.put_plugin(row("acme", "lead", "1.0.0", b"one"), b"one".to_vec()).await.unwrap();
     for published in [false, false, true] {
-        store
-            .set_published(&tenant("acme"), "lead", "1.0.0", published)
-            .await
-            .unwrap();
+        store.set_published(&tenant("acme"), "lead", "1.0.0", published).await.unwrap();
         assert_eq!(store.plugins(&tenant("acme")).await.unwrap()[0].published, published);
     }
-    for (owner, name, version) in [
-        ("acme", "lead", "1.0.1"),
-        ("acme", "leader", "1.0.0"),
-        ("umbrella", "lead", "1.0.0"),
-    ] {
-        let error = store
-            .set_published(&tenant(owner), name, version, true)
-            .await
-            .unwrap_err();
+    for (owner, name, version) in
+        [("acme", "lead", "1.0.1"), ("acme", "leader", "1.0.0"), ("umbrella", "lead", "1.0.0")]
+    {
+        let error = store.set_published(&tenant(owner), name, version, true).await.unwrap_err();
         assert!(matches!(error, Error::NoSuchPlugin { .. }), "{error}");
     }
 }
@@ -91,15 +75,8 @@ pub async fn plugins_belong_to_their_tenant_and_share_components(store: &dyn Sto
         store.put_plugin(row.clone(), b"the same".to_vec()).await.unwrap();
         rows.insert(0, row);
     }
-    store
-        .put_plugin(row("umbrella", "spy", "1.0.0", b"the same"), b"the same".to_vec())
-        .await
-        .unwrap();
-    assert_eq!(
-        store.plugins(&tenant("acme")).await.unwrap(),
-        rows,
-        "by name and version"
-    );
+    store.put_plugin(row("umbrella", "spy", "1.0.0", b"the same"), b"the same".to_vec()).await.unwrap();
+    assert_eq!(store.plugins(&tenant("acme")).await.unwrap(), rows, "by name and version");
     assert_eq!(store.plugins(&tenant("umbrella")).await.unwrap().len(), 1);
     assert_eq!(store.stored_bytes(&tenant("acme")).await.unwrap(), 3 * 8);
     assert_eq!(store.stored_bytes(&tenant("umbrella")).await.unwrap(), 8);
@@ -111,10 +88,7 @@ pub async fn policies_are_numbered_from_one_for_each_tenant(store: &dyn Store) {
     assert_eq!(store.policy(&acme).await.unwrap(), None);
     assert!(store.policies(&acme).await.unwrap().is_empty());
     // In call order, whenever they are awaited.
-    let (first, second) = (
-        store.put_policy(&acme, "{\"a\":1}".into()),
-        store.put_policy(&acme, "{\"a\":2}".into()),
-    );
+    let (first, second) = (store.put_policy(&acme, "{\"a\":1}".into()), store.put_policy(&acme, "{\"a\":2}".into()));
     assert_eq!((second.await.unwrap(), first.await.unwrap()), (2, 1));
     assert_eq!(store.put_policy(&umbrella, "{}".into()).await.unwrap(), 1);
     assert_eq!(store.policy(&acme).await.unwrap(), Some((2, "{\"a\":2}".into())));
