@@ -3,5 +3,6 @@
 mod cancel;
 mod grow;
 mod hostile;
+mod roles;
 mod spine;
 mod tenants;

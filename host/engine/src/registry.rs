@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(resolve("b"), "not published");
         assert_eq!(resolve("a@^3"), "there is a@2.0.0, 1.10.0, 1.2.0");
         assert_eq!(resolve("c"), "tenant default has a, b");
-        assert!(resolve("a@x").contains("no version requirement"));
+        assert!(resolve("a@!").contains("no version requirement"));
     }
 
     #[test]
