@@ -142,9 +142,10 @@ pub fn compile(dir: &Path, out: Option<&Path>, toolchain: &Toolchain) -> anyhow:
     })
 }
 
-/// Put the whole file there or nothing: a reader never sees half a component.
+/// Put the whole file there or nothing: a reader never sees half a component, and
+/// two who build at once do not undo each other's half.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let part = path.with_extension("wasm.part");
+    let part = path.with_extension(format!("wasm.{}.part", std::process::id()));
     fs::write(&part, bytes)
         .and_then(|()| fs::rename(&part, path))
         .with_context(|| format!("writing the component `{}`", path.display()))
