@@ -3,7 +3,7 @@
 use pleach_engine::{Error, Publish, Submission};
 use serde_json::json;
 
-use crate::scene::{Scene, guest, wait};
+use crate::scene::{Scene, answers, guest, wait};
 
 #[tokio::test]
 async fn a_tenant_sees_neither_plugins_nor_runs_of_another() {
@@ -43,5 +43,21 @@ async fn an_unpublished_version_is_for_no_new_run() {
     let refused = scene.host.submit(Submission::with_input("echo", &json!(1)).unwrap()).await;
     let Err(Error::Denied(denial)) = refused else { panic!("admitted") };
     assert_eq!(denial.code.as_str(), "target_not_published");
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_tenants_queue_is_full_at_its_quota() {
+    let scene = Scene::new().await;
+    let spawn = json!({"op": "spawn", "target": "script", "input": [{"op": "sleep", "ms": 50}]});
+    let mut submission = scene.script(&json!([spawn, spawn, spawn, spawn, spawn, spawn]));
+    let policy = submission.policy.as_mut().unwrap();
+    policy.limits.max_concurrency = 1;
+    policy.quotas.max_queued = Some(2);
+    let run = scene.submit(submission).await;
+    let answers = answers(&wait(&run).await);
+    let denied: Vec<_> = answers.iter().filter(|answer| answer["error"].is_object()).collect();
+    assert_eq!(denied.len(), 4, "{answers:?}");
+    assert_eq!(denied[0]["error"]["denied"]["code"], "quota_exceeded");
     scene.shut_down().await;
 }

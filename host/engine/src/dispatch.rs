@@ -34,6 +34,16 @@ pub(crate) struct Place {
     memory_bytes: u64,
 }
 
+/// What came of asking for a place.
+pub(crate) enum Taken {
+    Place(LivePermit, Place),
+    /// The tenant's quota is used up; whoever gives something back wakes the
+    /// next in line.
+    QuotaFull,
+    /// The host is full.
+    HostFull,
+}
+
 impl Dispatcher {
     /// A place for one more guest, or a promise to be woken with
     /// [`Input::Room`] when there may be one.
@@ -43,18 +53,18 @@ impl Dispatcher {
         tenant: &Tenant,
         quotas: &Quotas,
         mailbox: &Arc<Mailbox>,
-    ) -> Option<(LivePermit, Place)> {
+    ) -> Taken {
         let memory_bytes = sandbox.limits().memory_bytes as u64;
         if !self.take(tenant, quotas, memory_bytes, mailbox) {
-            return None;
+            return Taken::QuotaFull;
         }
         let place = Place { dispatcher: self.clone(), tenant: tenant.clone(), memory_bytes };
         match sandbox.try_acquire_live() {
-            Some(permit) => Some((permit, place)),
+            Some(permit) => Taken::Place(permit, place),
             None => {
                 drop(place);
                 mailbox.wait_for_live(sandbox);
-                None
+                Taken::HostFull
             }
         }
     }
@@ -65,10 +75,7 @@ impl Dispatcher {
         let full = quotas.max_running.is_some_and(|most| used.running >= most)
             || quotas.memory_bytes.is_some_and(|most| used.memory_bytes + memory_bytes > most);
         if full {
-            let me = Arc::downgrade(mailbox);
-            if !used.waiting.iter().any(|other| other.ptr_eq(&me)) {
-                used.waiting.push_back(me);
-            }
+            used.line_up(mailbox);
             return false;
         }
         used.running += 1;
@@ -105,10 +112,16 @@ impl Drop for Place {
 }
 
 impl InUse {
+    fn line_up(&mut self, mailbox: &Arc<Mailbox>) {
+        let me = Arc::downgrade(mailbox);
+        if !self.waiting.iter().any(|other| other.ptr_eq(&me)) {
+            self.waiting.push_back(me);
+        }
+    }
+
     fn wake_next(&mut self) {
         while let Some(next) = self.waiting.pop_front() {
-            if let Some(mailbox) = next.upgrade() {
-                mailbox.send(Input::Room);
+            if next.upgrade().is_some_and(|mailbox| mailbox.send(Input::Room)) {
                 return;
             }
         }

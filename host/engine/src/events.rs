@@ -72,6 +72,11 @@ impl Feed {
         self.reached.send_replace(reached);
     }
 
+    /// Nothing more will come.
+    pub(crate) fn end(&self) {
+        self.reached.send_modify(|reached| reached.ended = true);
+    }
+
     /// Remembered events from `seq` to `last`, if all from `seq` on are there.
     fn recall(&self, seq: u64, last: u64) -> Vec<Arc<[u8]>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);

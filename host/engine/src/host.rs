@@ -233,14 +233,22 @@ impl Host {
         let inner = self.inner.clone();
         let root = tree.id();
         let (mailbox, inbox) = Mailbox::new(root, self.tenant.clone(), inner.shared.runtime.clone());
-        inner.live.lock().unwrap_or_else(PoisonError::into_inner).insert(root, mailbox.clone());
-        let mut driver = Driver::new(inner.shared.clone(), tree, 0, mailbox, inbox);
+        {
+            // Under one lock with the look that `shutdown` takes: a tree is either
+            // among those that it ends, or refused here.
+            let mut live = inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner.closing.load(Ordering::Acquire) {
+                return Err(Error::ShuttingDown);
+            }
+            live.insert(root, mailbox.clone());
+        }
+        let leaving = Leaving { inner, mailbox: mailbox.clone() };
+        let mut driver = Driver::new(self.inner.shared.clone(), tree, 0, mailbox, inbox);
         let (reply, opened) = oneshot::channel();
         driver.hold_until_open(reply);
         self.inner.shared.runtime.spawn(async move {
+            let _leaving = leaving;
             driver.run().await;
-            inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
-            inner.left.notify_waiters();
         });
         opened.await.unwrap_or(Err(Error::ShuttingDown))
     }
@@ -260,7 +268,10 @@ impl Host {
     /// end, cancels the rest with the reason `host_shutdown`, and lets go of the
     /// store.
     pub async fn shutdown(&self, patience: Duration) -> Result<(), Error> {
-        self.inner.closing.store(true, Ordering::Release);
+        {
+            let _live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+            self.inner.closing.store(true, Ordering::Release);
+        }
         if tokio::time::timeout(patience, self.all_left()).await.is_err() {
             let live: Vec<Arc<Mailbox>> =
                 self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
@@ -287,6 +298,20 @@ impl Host {
             }
             left.await;
         }
+    }
+}
+
+/// Takes a tree off the list when its driver is gone, however it went.
+struct Leaving {
+    inner: Arc<Inner>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.mailbox.feed.end();
+        self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.mailbox.root);
+        self.inner.left.notify_waiters();
     }
 }
 

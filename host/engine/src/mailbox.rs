@@ -71,9 +71,9 @@ impl Mailbox {
     }
 
     /// To a tree that has ended, nothing more can happen: the input is dropped,
-    /// and with it the reply that it may carry.
-    pub(crate) fn send(&self, input: Input) {
-        let _ = self.to_driver.send(input);
+    /// and with it the reply that it may carry. Then this is false.
+    pub(crate) fn send(&self, input: Input) -> bool {
+        self.to_driver.send(input).is_ok()
     }
 
     /// Asks the driver; none where the tree has left this host meanwhile.

@@ -38,10 +38,31 @@ pub(crate) struct Pools(HashMap<(RunId, &'static str), (Dimension, Arc<Pool>)>);
 /// One run's share: where it takes from, and what it has taken.
 #[derive(Default)]
 pub(crate) struct RunMeter {
-    calls: Option<Arc<Pool>>,
+    calls: Option<Share>,
     calls_taken: AtomicU64,
-    cpu: Option<Arc<Pool>>,
+    cpu: Option<Share>,
     cpu_taken: AtomicU64,
+}
+
+/// A pool, and whose account it counts for.
+struct Share {
+    holder: RunId,
+    dimension: Dimension,
+    pool: Arc<Pool>,
+}
+
+impl RunMeter {
+    /// The run has stopped, and the kernel has counted what it took: in this
+    /// order, so that nothing is free twice in between.
+    pub(crate) fn settle(&self, tree: &Tree) {
+        for (share, taken) in [(&self.calls, &self.calls_taken), (&self.cpu, &self.cpu_taken)] {
+            let Some(Share { holder, dimension, pool }) = share else { continue };
+            if let Some((_, left)) = tree.budget_holder(*holder, *dimension) {
+                pool.left.store(left, Relaxed);
+            }
+            pool.in_flight.fetch_sub(taken.load(Relaxed), Relaxed);
+        }
+    }
 }
 
 impl Meter for RunMeter {
@@ -54,9 +75,9 @@ impl Meter for RunMeter {
     }
 }
 
-fn take(pool: &Option<Arc<Pool>>, taken: &AtomicU64, amount: u64) -> Result<(), Exhausted> {
-    if let Some(pool) = pool {
-        pool.take(amount)?;
+fn take(share: &Option<Share>, taken: &AtomicU64, amount: u64) -> Result<(), Exhausted> {
+    if let Some(share) = share {
+        share.pool.take(amount)?;
         taken.fetch_add(amount, Relaxed);
     }
     Ok(())
@@ -71,19 +92,10 @@ impl Pools {
                 let pool = Pool { left: AtomicU64::new(left), in_flight: AtomicU64::new(0) };
                 (dimension, Arc::new(pool))
             });
-            Some(pool.clone())
+            Some(Share { holder, dimension, pool: pool.clone() })
         };
         let (calls, cpu) = (pool(Dimension::HostCalls), pool(Dimension::CpuUs));
         (calls.is_some() || cpu.is_some()).then(|| Arc::new(RunMeter { calls, cpu, ..RunMeter::default() }))
-    }
-
-    /// A run has stopped: what it took is the kernel's to count from now on.
-    pub(crate) fn settle(&self, meter: &RunMeter) {
-        for (pool, taken) in [(&meter.calls, &meter.calls_taken), (&meter.cpu, &meter.cpu_taken)] {
-            if let Some(pool) = pool {
-                pool.in_flight.fetch_sub(taken.load(Relaxed), Relaxed);
-            }
-        }
     }
 
     /// After a decision: what the kernel says is left.

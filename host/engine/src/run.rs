@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Caller, Cancel, Cancelled, Event, Finish, Outcome, Payload, Query, RunError, RunId, RunStatus, Surface, Timestamp,
-    Tree, TreeView, Usage,
+    Caller, Cancel, CancellationPropagation, Cancelled, ChildLifecycle, Event, Finish, Outcome, Payload, Query,
+    RunError, RunId, RunStatus, Surface, Timestamp, Tree, TreeView, Usage,
 };
 use pleach_store::Owner;
 use serde::{Deserialize, Serialize};
@@ -78,16 +78,18 @@ impl Run {
 
     /// Waits until the run has ended and that is in the log.
     pub async fn wait(&self) -> Result<Ended, Error> {
+        let mut left_meanwhile = false;
         if let Some(mailbox) = self.mailbox() {
             let run = self.id;
             if let Some(ended) = mailbox.ask(|reply| Ask::Wait { run, reply }).await {
                 return ended;
             }
+            left_meanwhile = true;
         }
         let store = self.host.store();
         loop {
             let changed = store.changed();
-            let gone_from_here = self.mailbox().is_none();
+            let gone_from_here = left_meanwhile || self.mailbox().is_none();
             let tree = self.fold().await?;
             let run = tree.run(self.id).ok_or_else(|| self.host.no_such_run(self.id))?;
             if run.status.is_terminal() {
@@ -171,36 +173,46 @@ impl Run {
     async fn cancel_elsewhere(&self, cancel: Cancel) -> Result<Cancelled, Error> {
         let store = self.host.store();
         let before = self.fold().await?;
-        if before.run(self.id).is_none_or(|run| run.status.is_terminal()) {
-            return self.cancel_in(before, &cancel).map(|(_, answer)| answer);
+        let from_seq = before.seq() + 1;
+        let (_, expected) = self.cancel_in(before, &cancel)?;
+        if expected.cancelled_count == 0 {
+            return Ok(expected);
         }
         let message = serde_json::to_vec(&Message::Cancel(cancel.clone())).unwrap_or_default();
-        let mut events = self.events(before.seq() + 1);
+        let mut events = self.events(from_seq);
         store.post(self.id.root, message).await?;
         while let Some(event) = events.next().await {
             let event = event?;
-            if event.event != "orchestration.cancellation_propagation" {
-                continue;
-            }
-            #[derive(Deserialize)]
-            struct Marked {
-                cancelled_run_ids: Vec<RunId>,
-                reason: Arc<str>,
-            }
             let unreadable = |e| Error::invalid("reading what was cancelled", e);
-            let marked: Marked = serde_json::from_str(event.data.as_str()).map_err(unreadable)?;
-            if marked.cancelled_run_ids.contains(&self.id) {
-                return Ok(Cancelled {
-                    run_id: self.id,
-                    cancelled_count: marked.cancelled_run_ids.len() as u32,
-                    scanned_count: marked.cancelled_run_ids.len() as u32,
-                    cancelled_run_ids: marked.cancelled_run_ids,
-                    include_root: true,
-                    reason: marked.reason,
-                });
+            match event.event.as_str() {
+                "orchestration.cancellation_propagation" => {
+                    let marked: CancellationPropagation =
+                        serde_json::from_str(event.data.as_str()).map_err(unreadable)?;
+                    if marked.cancelled_run_ids.iter().any(|run| expected.cancelled_run_ids.contains(run)) {
+                        return Ok(Cancelled {
+                            run_id: self.id,
+                            cancelled_count: marked.count,
+                            scanned_count: expected.scanned_count,
+                            cancelled_run_ids: marked.cancelled_run_ids,
+                            include_root: true,
+                            reason: marked.reason,
+                        });
+                    }
+                }
+                "orchestration.child_lifecycle" => {
+                    let life: ChildLifecycle = serde_json::from_str(event.data.as_str()).map_err(unreadable)?;
+                    // It ended by itself before the message was read.
+                    if life.child_run_id == self.id && self.fold().await?.run(self.id).is_some_and(ended) {
+                        break;
+                    }
+                }
+                _ => {}
             }
         }
-        // The tree has ended by itself meanwhile.
+        if store.owner(self.id.root).await? == Owner::Dead {
+            store.adopt(self.id.root).await?;
+            return self.cancel_here(cancel).await;
+        }
         self.cancel_in(self.fold().await?, &cancel).map(|(_, answer)| answer)
     }
 
@@ -273,4 +285,8 @@ impl Run {
             }
         }
     }
+}
+
+fn ended(run: &pleach_kernel::Run) -> bool {
+    run.status.is_terminal()
 }

@@ -52,7 +52,9 @@ impl Driver {
                 let ask = Evaluate { run_id, replanner, config };
                 match self.tree.evaluate(now, run, Surface::Guest, ask) {
                     Ok(Replanning::Answered(answer)) => self.answers.push(Answer::Evaluated(reply, Ok(*answer))),
-                    Ok(Replanning::Asked { planner, of }) => self.waiting.plan(run, planner, of, reply),
+                    Ok(Replanning::Asked { planner, of }) => {
+                        self.waiting.plan(run, planner, of, reply);
+                    }
                     Err(denial) => self.answers.push(Answer::Evaluated(reply, Err(CallError::Denied(denial)))),
                 }
             }
@@ -106,7 +108,9 @@ impl Driver {
         match self.tree.spawn_group(now, run, Surface::Guest, group, call_index) {
             Ok(spawned) => match self.tree.join_result(spawned.group_id) {
                 Some(result) => self.answers.push(Answer::Called(reply, Ok(only_member(&result)))),
-                None => self.waiting.join(run, spawned.group_id, Joiner::Call(reply)),
+                None => {
+                    self.waiting.join(run, spawned.group_id, Joiner::Call(reply));
+                }
             },
             Err(denial) => self.answers.push(Answer::Called(reply, Err(CallError::Denied(denial)))),
         }

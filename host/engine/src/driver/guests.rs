@@ -7,7 +7,7 @@ use pleach_kernel::{Finish, Outcome, RunError, RunId, Timestamp, Usage};
 use pleach_sandbox::{Job, LivePermit, Plugin, Stop};
 
 use super::Driver;
-use crate::dispatch::Place;
+use crate::dispatch::{Place, Taken};
 use crate::error::Error;
 use crate::mailbox::Input;
 use crate::meter::RunMeter;
@@ -41,8 +41,17 @@ impl Driver {
                 }
                 let Some(plugin) = self.code_for(run) else { continue };
                 let (tenant, quotas) = (self.tree.tenant(), self.tree.policy().quotas);
-                let place = self.shared.dispatcher.place(&self.shared.sandbox, tenant, &quotas, &self.mailbox);
-                let Some((permit, place)) = place else { break };
+                let taken = self.shared.dispatcher.place(&self.shared.sandbox, tenant, &quotas, &self.mailbox);
+                let (permit, place) = match taken {
+                    Taken::Place(permit, place) => (permit, place),
+                    Taken::QuotaFull => {
+                        // Somebody else has the place that this tree was woken
+                        // for, and wakes the next in line when it is free.
+                        self.offered = false;
+                        break;
+                    }
+                    Taken::HostFull => break,
+                };
                 if self.tree.start(now, run) {
                     self.starting.push(Starting { run, plugin, permit, place });
                     room -= 1;
@@ -144,12 +153,14 @@ impl Driver {
 
     pub(super) fn guest_finished(&mut self, finish: Finish) {
         let run = finish.run_id;
-        if let Some(meter) = self.guests.remove(&run).and_then(|guest| guest.meter) {
-            self.pools.settle(&meter);
-        }
+        let meter = self.guests.remove(&run).and_then(|guest| guest.meter);
         self.waiting.forget(run);
         if self.broken.is_none() {
             self.tree.finish(self.shared.clock.now(), finish);
+        }
+        // Only now is what it took counted by the kernel.
+        if let Some(meter) = meter {
+            meter.settle(&self.tree);
         }
     }
 }

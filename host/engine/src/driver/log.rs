@@ -24,16 +24,16 @@ impl Driver {
             self.mailbox.feed.remember(append.expected_seq + 1, &append.events);
         }
         let (mailbox, seq) = (self.mailbox.clone(), self.queued_seq);
-        self.shared.store.append(append, Box::new(move |result| mailbox.send(Input::Durable { seq, result })));
+        let done = move |result| {
+            // The driver may be gone: then nobody waits for this.
+            let _ = mailbox.send(Input::Durable { seq, result });
+        };
+        self.shared.store.append(append, Box::new(done));
     }
 
     /// What decisions mean for the meters of running guests.
     fn note_decisions(&mut self, events: &[Event]) {
-        let moved = |event: &Event| match &event.fact {
-            Fact::Budget(_) | Fact::SpawnDecision(_) => true,
-            Fact::ChildLifecycle(life) => life.usage.is_some(),
-            _ => false,
-        };
+        let moved = |event: &Event| matches!(event.fact, Fact::Budget(_) | Fact::SpawnDecision(_));
         if events.iter().any(moved) {
             self.pools.refresh(&self.tree);
         }

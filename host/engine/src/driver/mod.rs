@@ -124,6 +124,9 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         self.turn();
         while !self.is_done() {
+            // Where the disk cannot keep up, guests are not answered until it has
+            // caught up: else one that asks without end would fill memory.
+            self.shared.store.room().await;
             let due = self.next_due();
             let first = tokio::select! {
                 biased;
@@ -210,7 +213,13 @@ impl Driver {
     fn leave(&mut self) {
         self.shared.dispatcher.queued(&self.mailbox.tenant, self.queued_runs, 0);
         // It may have been woken after its last turn.
-        self.shared.dispatcher.pass_on(&self.mailbox.tenant);
+        self.inbox.close();
+        while let Ok(input) = self.inbox.try_recv() {
+            self.offered |= matches!(input, Input::Room);
+        }
+        if self.offered {
+            self.shared.dispatcher.pass_on(&self.mailbox.tenant);
+        }
         if let Some(cause) = self.broken.take() {
             for (run_id, waiting) in std::mem::take(&mut self.ends) {
                 for reply in waiting {
