@@ -266,6 +266,16 @@ pub struct JoinPolicy {
     pub timeout_ms: Option<u64>,
 }
 
+/// Where in its execution a guest asks. A guest that is run again from the start
+/// asks the same questions at the same places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSite {
+    /// The place among all host calls of this try, from 0.
+    pub call: u32,
+    /// How many spawns of this try before it came without a key of their own.
+    pub keyless: u32,
+}
+
 /// Runs to spawn together, ready to be decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpawnGroup {
@@ -342,7 +352,7 @@ impl Cancel {
 }
 
 /// What a cancel found to cancel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancelled {
     pub run_id: RunId,
     pub cancelled_count: u32,

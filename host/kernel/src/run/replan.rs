@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::admission::{Batch, RESERVED_KEYS};
 use crate::command::{Caller, Resolution, Spawn, SpawnRequest, Surface};
@@ -48,7 +48,7 @@ pub struct Evaluate {
 }
 
 /// Children by how they stand. Replanners are not counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildCounts {
     pub total: u32,
     pub completed: u32,
@@ -58,7 +58,7 @@ pub struct ChildCounts {
 }
 
 /// A child that failed or timed out by itself and was not replaced since.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailedChild {
     pub run_id: RunId,
     pub target: Arc<str>,
@@ -68,7 +68,7 @@ pub struct FailedChild {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub needs_replan: bool,
     pub suggested_action: SuggestedAction,
@@ -76,7 +76,7 @@ pub struct Evaluation {
     pub counts: ChildCounts,
     pub replans_used: u32,
     pub max_replans: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<AppliedPlan>,
 }
 
