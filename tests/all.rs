@@ -2,6 +2,7 @@
 
 #[path = "engine/mod.rs"]
 mod engine;
+mod lasting;
 mod plugins_lock;
 mod scene;
 #[path = "tidy/mod.rs"]

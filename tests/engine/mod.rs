@@ -1,8 +1,12 @@
 //! The whole host, through its embedding API, with real guests.
 
 mod cancel;
+mod damage;
+mod durability;
+mod golden;
 mod grow;
 mod hostile;
+mod parking;
 mod roles;
 mod spine;
 mod tenants;

@@ -2,11 +2,16 @@
 //! another process is running it.
 
 use clap::Args;
+use pleach_engine::kernel::Query;
 
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::place::Place;
-use crate::{select, text};
+use crate::tree::abandoned_note;
+use crate::{select, stderr, text};
+
+/// Shows a run without those below it.
+const JUST_ONE: Query = Query { run_id: None, max_depth: Some(0), max_nodes: Some(1), skip_children: 0 };
 
 /// Stop a run and everything it caused.
 #[derive(Args, Debug)]
@@ -27,7 +32,9 @@ impl Cancel {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
         let host = place.open_existing().await?;
         let id = select::run(&host, &self.run).await?;
-        let cancelled = host.run(id).await?.cancel(&self.reason).await?;
+        let run = host.run(id).await?;
+        let abandoned = run.is_abandoned().await?;
+        let cancelled = run.cancel(&self.reason).await?;
         let mut output = Output::stdout();
         match self.format {
             Format::Text if cancelled.cancelled_count == 0 => {
@@ -39,6 +46,10 @@ impl Cancel {
             }
             Format::Json => output.json(&cancelled)?,
             Format::Ndjson => output.json_line(&cancelled)?,
+        }
+        // With a part of it cancelled, the rest of the tree still stands still.
+        if abandoned && !host.run(id.root.run()).await?.tree(JUST_ONE).await?.tree.status.is_terminal() {
+            stderr::line(&abandoned_note(id.root.run()));
         }
         Ok(Exit::Completed)
     }

@@ -68,7 +68,8 @@ impl Show {
         if self.format == Format::Json {
             output.json(&array.iter().map(Written::of).collect::<Vec<_>>())?;
         }
-        if abandoned {
+        // Its host may have gone while it was followed.
+        if abandoned || self.follow && run.is_abandoned().await? {
             stderr::line(&abandoned_note(id));
         }
         Ok(Exit::Completed)

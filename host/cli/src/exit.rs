@@ -23,6 +23,10 @@ pub enum Exit {
     Denied = 3,
     Cancelled = 4,
     TimedOut = 5,
+    /// The program was told to end before it had waited for what it waits for:
+    /// 128 and the number of the signal, as shells have it.
+    Interrupted = 130,
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {
@@ -81,15 +85,20 @@ fn of_engine_error(error: &Error) -> Exit {
         Error::NotFound { .. } | Error::Invalid { .. } => Exit::Usage,
         Error::Store(error) => of_store_error(error),
         Error::Sandbox(error) => of_sandbox_error(error),
-        Error::Fold(_) | Error::TreeStopped { .. } | Error::ShuttingDown => Exit::Failed,
+        Error::Fold(_)
+        | Error::TreeStopped { .. }
+        | Error::ShuttingDown
+        | Error::Detached { .. }
+        | Error::Unrecovered { .. } => Exit::Failed,
     }
 }
 
 /// What was named is wrong, or the store is in no state to do it.
 fn of_store_error(error: &pleach_store::Error) -> Exit {
     use pleach_store::Error::{
-        Address, AfterFailure, Closed, Corrupt, Failed, Fenced, Foreign, Full, Locked, Mismatch, NewerSchema,
-        NoSuchPlugin, NoSuchTree, NotOwner, Overloaded, Refused, Unusable, VersionTaken,
+        Address, AfterFailure, BackupExists, BackupFailed, Closed, Corrupt, Failed, Fenced, Foreign, Full, Locked,
+        Mismatch, NewerSchema, NoBackup, NoSuchPlugin, NoSuchTree, NotEnded, NotOwner, Overloaded, Refused,
+        SnapshotAhead, Unusable, VersionTaken,
     };
     match error {
         Address { .. }
@@ -98,7 +107,10 @@ fn of_store_error(error: &pleach_store::Error) -> Exit {
         | NoSuchTree { .. }
         | NoSuchPlugin { .. }
         | VersionTaken { .. }
-        | Mismatch { .. } => Exit::Usage,
+        | Mismatch { .. }
+        | NotEnded { .. }
+        | BackupExists { .. }
+        | NoBackup => Exit::Usage,
         Unusable { .. }
         | Locked { .. }
         | Full { .. }
@@ -106,6 +118,8 @@ fn of_store_error(error: &pleach_store::Error) -> Exit {
         | Fenced { .. }
         | AfterFailure { .. }
         | NotOwner { .. }
+        | SnapshotAhead { .. }
+        | BackupFailed { .. }
         | Refused { .. }
         | Overloaded { .. }
         | Closed

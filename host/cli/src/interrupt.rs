@@ -6,6 +6,7 @@
 use anyhow::Context as _;
 use pleach_engine::Run;
 
+use crate::exit::Exit;
 use crate::{exit, stderr, text};
 
 /// Requests to end, in the order in which they arrive.
@@ -21,11 +22,11 @@ pub struct Interrupts {
 pub struct Interrupt {
     /// How it is called, for messages.
     pub name: &'static str,
-    /// The exit code of a program that it ended at once.
-    pub exit_code: i32,
+    /// How a program ends that it ended.
+    pub exit: Exit,
 }
 
-const CTRL_C: Interrupt = Interrupt { name: "Ctrl-C", exit_code: 130 };
+const CTRL_C: Interrupt = Interrupt { name: "Ctrl-C", exit: Exit::Interrupted };
 
 impl Interrupts {
     /// The first interrupt cancels the tree, which then ends by itself; the second
@@ -48,7 +49,7 @@ impl Interrupts {
             second = self.next() => second,
         };
         stderr::line(&format!("{}: stopped at once; `pleach tree {}` shows how far it came", second.name, run.id()));
-        std::process::exit(second.exit_code);
+        std::process::exit(second.exit as i32);
     }
 }
 
@@ -65,7 +66,7 @@ impl Interrupts {
 
     /// The next one.
     pub async fn next(&mut self) -> Interrupt {
-        const TERM: Interrupt = Interrupt { name: "SIGTERM", exit_code: 143 };
+        const TERM: Interrupt = Interrupt { name: "SIGTERM", exit: Exit::Terminated };
         tokio::select! {
             _ = self.int.recv() => CTRL_C,
             _ = self.term.recv() => TERM,

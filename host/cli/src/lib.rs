@@ -9,6 +9,7 @@ mod board;
 mod cancel;
 mod events;
 mod exit;
+mod gc;
 mod input;
 mod interrupt;
 mod logging;
@@ -19,10 +20,12 @@ pub mod plugin;
 mod policy;
 mod progress;
 mod report;
+mod resume;
 mod run;
 mod runs;
 mod select;
 mod stderr;
+mod store;
 mod text;
 mod tree;
 
@@ -50,10 +53,13 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(Box<run::Run>),
+    Resume(resume::Resume),
     Tree(tree::Tree),
     Events(events::Show),
     Runs(runs::Runs),
     Cancel(cancel::Cancel),
+    Gc(gc::Gc),
+    Store(store::Command),
     Plugin(plugin::Command),
     Policy(policy::Command),
 }
@@ -82,10 +88,13 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
     let done = runtime.block_on(async {
         match command {
             Command::Run(run) => run.execute(&place).await,
+            Command::Resume(resume) => resume.execute(&place).await,
             Command::Tree(tree) => tree.execute(&place).await,
             Command::Events(events) => events.execute(&place).await,
             Command::Runs(runs) => runs.execute(&place).await,
             Command::Cancel(cancel) => cancel.execute(&place).await,
+            Command::Gc(gc) => gc.execute(&place).await,
+            Command::Store(store) => store.execute(&place).await,
             Command::Plugin(plugin) => plugin.execute(&place).await,
             Command::Policy(policy) => policy.execute(&place).await,
         }

@@ -1,6 +1,7 @@
 //! Where the work is: the store and the tenant, and the host over them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use pleach_engine::kernel::Tenant;
@@ -31,7 +32,9 @@ impl Place {
 
     /// The same, with more told to the builder.
     pub async fn open_with(&self, more: impl FnOnce(HostBuilder) -> HostBuilder) -> anyhow::Result<Host> {
-        let mut builder = Host::builder().store(&self.store);
+        // Runs that others have left are taken up by `resume`, which says so, and
+        // not by whoever happens to open the store.
+        let mut builder = Host::builder().store(&self.store).recover(false);
         // Compiled plugins lie beside the database: what is in the cache is
         // trusted by its key, which only this user can read.
         if let Some(folder) = self.path().and_then(Path::parent) {
@@ -44,19 +47,33 @@ impl Place {
     /// A host on a store that has to be there: to look at runs. Looking in the
     /// wrong place should not leave an empty store behind.
     pub async fn open_existing(&self) -> anyhow::Result<Host> {
+        self.open_existing_with(|builder| builder).await
+    }
+
+    /// The same, with more told to the builder.
+    pub async fn open_existing_with(&self, more: impl FnOnce(HostBuilder) -> HostBuilder) -> anyhow::Result<Host> {
         match self.path() {
             Some(path) if !path.exists() => {
                 let message = format!("opening the store `{}`: there is no such file", self.store);
                 let hint = "`pleach run` creates it; or name another store with --store or PLEACH_STORE";
                 Err(Mistake::new(message).hint(hint).into())
             }
-            Some(_) => self.open().await,
+            Some(_) => self.open_with(more).await,
             None if self.store == "memory:" => {
                 let message = "opening the store `memory:`: it holds only what this command itself puts there";
                 Err(Mistake::new(message).hint("name the store that the run was started with, as `sqlite:PATH`").into())
             }
-            None => self.open().await,
+            None => self.open_with(more).await,
         }
+    }
+
+    /// What the store's file takes up, with what waits to be written into it.
+    pub fn bytes(&self) -> u64 {
+        let Some(path) = self.path() else { return 0 };
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        size(path) + size(Path::new(&log))
     }
 
     fn path(&self) -> Option<&Path> {
@@ -91,9 +108,43 @@ impl std::str::FromStr for Root {
     }
 }
 
+/// Tells the builder of folders.
+pub fn roots(builder: HostBuilder, roots: &[Root]) -> HostBuilder {
+    roots.iter().fold(builder, |builder, root| builder.root(&root.name, &root.folder))
+}
+
+/// Each root has a name of its own.
+pub fn check_names(roots: &[Root]) -> Result<(), Mistake> {
+    let mut names: Vec<&str> = roots.iter().map(|root| root.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(twice) => {
+            let message = format!("opening the roots: `{}` is given twice", twice[0]);
+            Err(Mistake::new(message).hint("give each folder a name of its own"))
+        }
+    }
+}
+
+/// Seconds to wait, which may be none.
+pub fn wait(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    wait.ok_or_else(|| "a number of seconds, such as 30, 0.5, or 0 for at once".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_a_number_of_seconds_from_0_on() {
+        assert_eq!(wait("0"), Ok(Duration::ZERO));
+        assert_eq!(wait("0.25"), Ok(Duration::from_millis(250)));
+        for bad in ["-1", "x", "", "inf", "nan", "1e300"] {
+            assert!(wait(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_root_is_a_name_and_a_folder_that_is_there() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use pleach_engine::kernel::{Budget, Code, Grant, Scope, Tightening, Usage};
-use pleach_engine::{Ended, Error, Host, HostBuilder, Plugin, Submission};
+use pleach_engine::{Ended, Error, Host, Plugin, Submission};
 
 use crate::amounts::Amount;
 use crate::board::Counts;
@@ -15,7 +15,7 @@ use crate::exit::{Exit, Mistake};
 use crate::interrupt::Interrupts;
 use crate::narrate::{Shown, Written};
 use crate::output::{Format, Output};
-use crate::place::{Place, Root};
+use crate::place::{self, Place, Root};
 use crate::plugin::Component;
 use crate::progress::{Progress, Show};
 use crate::report::{self, Report};
@@ -73,6 +73,10 @@ pub struct Run {
     /// The most that the whole tree may spend, such as `cpu_ms=60000`.
     #[arg(long, value_name = "NAME=N", help_heading = "Limits")]
     budget: Vec<Amount>,
+
+    /// Drop a guest from memory that has waited so long, until it can go on.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = place::wait, help_heading = "Limits")]
+    park_after: Duration,
 
     /// How the result is written; `ndjson` has every event before it.
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
@@ -143,8 +147,7 @@ impl Run {
     /// Opens the host and publishes what the run brings along; names the agent
     /// if that is among it.
     async fn open(&self, place: &Place, brought: &[Component]) -> anyhow::Result<(Host, Option<String>)> {
-        let roots = |builder| self.root.iter().fold(builder, |to: HostBuilder, root| to.root(&root.name, &root.folder));
-        let host = place.open_with(roots).await?;
+        let host = place.open_with(|builder| place::roots(builder, &self.root).park_after(self.park_after)).await?;
         let mut last = None;
         for component in brought {
             last = Some(plugin::add(&host, component).await?);
@@ -160,12 +163,8 @@ impl Run {
     /// A scope on a root that is not there allows nothing, which is hardly what
     /// was meant.
     fn check_roots(&self) -> Result<(), Mistake> {
-        let mut names: Vec<&str> = self.root.iter().map(|root| root.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            let message = format!("opening the roots: `{}` is given twice", twice[0]);
-            return Err(Mistake::new(message).hint("give each folder a name of its own"));
-        }
+        place::check_names(&self.root)?;
+        let names: Vec<&str> = self.root.iter().map(|root| root.name.as_str()).collect();
         for scope in self.grant.iter().chain(&self.delegate).filter(|scope| scope.capability().starts_with("fs.")) {
             let root = scope.resource().split('/').next().unwrap_or_default();
             if !root.ends_with('*') && !names.contains(&root) {

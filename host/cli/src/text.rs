@@ -90,6 +90,21 @@ pub fn count(n: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", thousands(n))
 }
 
+/// An amount of data.
+pub fn bytes(n: u64) -> String {
+    let (mut whole, mut tenths, mut unit) = (n, 0, "bytes");
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if whole < 1_024 {
+            break;
+        }
+        (tenths, whole, unit) = (whole % 1_024 * 10 / 1_024, whole / 1_024, next);
+    }
+    match unit {
+        "bytes" => count(n, "byte"),
+        unit => format!("{whole}.{tenths} {unit}"),
+    }
+}
+
 /// A number with its digits in groups of three.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
@@ -124,6 +139,11 @@ mod tests {
         assert_eq!(duration(3_720_000), "1 h 02 min");
         assert_eq!(count(1, "run"), "1 run");
         assert_eq!(count(1_234_567, "run"), "1,234,567 runs");
+        assert_eq!(bytes(1), "1 byte");
+        assert_eq!(bytes(1_023), "1,023 bytes");
+        assert_eq!(bytes(1_536), "1.5 KiB");
+        assert_eq!(bytes(5 << 30), "5.0 GiB");
+        assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("abcd", 4), "abcd");
     }

@@ -70,8 +70,10 @@ impl Tree {
 
 /// Says that a tree stands still because its host is gone.
 pub fn abandoned_note(run: RunId) -> String {
+    let root = run.root;
     format!(
-        "note: the host that ran this is gone, so nothing of it runs any more; `pleach cancel {run}` ends it for good"
+        "note: the host that ran this is gone, so nothing of it runs any more; `pleach resume {root}` goes on with it, \
+         `pleach cancel {run}` ends it for good"
     )
 }
 

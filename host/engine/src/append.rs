@@ -2,16 +2,32 @@
 //! sums the tree up.
 
 use pleach_kernel::{Event, Tree};
-use pleach_store::{Append, TreeSummary};
+use pleach_store::{Append, JournalEntry, TreeSummary};
+
+/// What journals gain and lose with an append.
+#[derive(Default)]
+pub(crate) struct Journals {
+    pub entries: Vec<JournalEntry>,
+    /// Runs that have no use for theirs any more.
+    pub forget: Vec<u32>,
+}
+
+impl Journals {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.forget.is_empty()
+    }
+}
 
 /// `events`, which `tree` has just decided, as they follow `expected_seq`.
-pub(crate) fn append(tree: &Tree, expected_seq: u64, events: &[Event]) -> Append {
+pub(crate) fn append(tree: &Tree, expected_seq: u64, events: &[Event], journals: Journals) -> Append {
     Append {
         root: tree.id(),
         tenant: tree.tenant().clone(),
         expected_seq,
         events: events.iter().map(encode).collect(),
         summary: summary(tree),
+        forget: journals.forget,
+        journal: journals.entries,
     }
 }
 
@@ -22,7 +38,7 @@ fn encode(event: &Event) -> Vec<u8> {
 }
 
 /// The tree ends when its last run has, which may be after the root.
-fn summary(tree: &Tree) -> TreeSummary {
+pub(crate) fn summary(tree: &Tree) -> TreeSummary {
     let root = tree.root();
     let last_end = || tree.runs().iter().filter_map(|run| run.finished_at).max();
     TreeSummary {

@@ -1,6 +1,7 @@
 //! Setting a host up.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -8,6 +9,8 @@ use cap_std::fs::Dir;
 use pleach_kernel::Limits;
 use pleach_sandbox::{Config, GuestLimits, Sandbox};
 
+use crate::clock::Clock;
+use crate::driver::Habits;
 use crate::error::Error;
 use crate::host::Host;
 
@@ -18,7 +21,8 @@ pub struct HostBuilder {
     roots: Vec<(String, PathBuf)>,
     config: Config,
     ceilings: Limits,
-    grace: Duration,
+    habits: Habits,
+    recover: bool,
 }
 
 impl Default for HostBuilder {
@@ -28,7 +32,12 @@ impl Default for HostBuilder {
             roots: Vec::new(),
             config: Config::default(),
             ceilings: Limits::CEILING,
-            grace: Duration::from_millis(500),
+            habits: Habits {
+                grace: Duration::from_millis(500),
+                park_after: Duration::from_secs(30),
+                snapshot_every: 16_384,
+            },
+            recover: true,
         }
     }
 }
@@ -73,7 +82,30 @@ impl HostBuilder {
     /// How long a guest that is told to stop may take to, before it is
     /// interrupted. 500 ms unless set.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.habits.grace = grace;
+        self
+    }
+
+    /// How long a guest waits (for other runs, or for the clock) before it is
+    /// dropped from memory, to be run again from its journal when what it waits
+    /// for is there. 30 s unless set. Under pressure it may be sooner.
+    pub fn park_after(mut self, wait: Duration) -> Self {
+        self.habits.park_after = wait;
+        self
+    }
+
+    /// After so many events of a tree, at the earliest, its state is written down
+    /// beside its log. 16,384 unless set.
+    pub fn snapshot_every(mut self, events: u64) -> Self {
+        self.habits.snapshot_every = events.max(1);
+        self
+    }
+
+    /// Whether the host takes up, as it starts, what a host that is gone has left
+    /// unfinished in this store; see [`Host::recover`]. It does unless told not
+    /// to: a program that only looks at runs should not run them.
+    pub fn recover(mut self, recover: bool) -> Self {
+        self.recover = recover;
         self
     }
 
@@ -94,6 +126,10 @@ impl HostBuilder {
         }
         let store = pleach_store::open(&self.store).await?;
         let sandbox = Sandbox::new(self.config)?;
-        Ok(Host::start(store, sandbox, self.ceilings, self.grace))
+        let host = Host::start(store, Arc::new(sandbox), self.ceilings, self.habits, Clock::start());
+        if self.recover {
+            host.recover().await?;
+        }
+        Ok(host)
     }
 }

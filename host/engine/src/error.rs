@@ -27,6 +27,12 @@ pub enum Error {
     TreeStopped { run_id: RunId, cause: Box<pleach_store::Error> },
     #[error("the host is shutting down and takes no new work")]
     ShuttingDown,
+    /// The host went away before the run had ended.
+    #[error("run {run_id} has not ended: the host that ran it has stopped")]
+    Detached { run_id: RunId },
+    /// The host has the tree but cannot go on with it.
+    #[error("run {run_id} could not be recovered: {cause}")]
+    Unrecovered { run_id: RunId, cause: Box<Error> },
 }
 
 impl Error {
@@ -36,6 +42,10 @@ impl Error {
             Self::NotFound { hint, .. } => Some(hint),
             Self::TreeStopped { .. } => Some("mend the store; what was acknowledged is in the log"),
             Self::ShuttingDown => Some("start the host again, then ask again"),
+            Self::Detached { .. } => {
+                Some("it goes on where it was when a host recovers this store, with `pleach resume` for one")
+            }
+            Self::Unrecovered { .. } => Some("nothing was changed; mend the store, then start the host again"),
             Self::Denied(denial) => hint_of(denial),
             Self::Invalid { .. } | Self::Store(_) | Self::Sandbox(_) | Self::Fold(_) => None,
         }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pleach_kernel::{RootId, Tenant};
 use pleach_store::{Owner, Store};
@@ -27,6 +28,25 @@ pub(crate) struct Reached {
     pub seq: u64,
     /// Nothing more will come.
     pub ended: bool,
+}
+
+/// Between two looks whether another process that owns a tree still lives.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// Waits for a commit, or until the owner of a tree is gone: a process that is
+/// killed commits nothing.
+pub(crate) async fn changed_or_orphaned(
+    store: &dyn Store,
+    root: RootId,
+    changed: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut changed = std::pin::pin!(changed);
+    while tokio::time::timeout(BETWEEN_LOOKS, changed.as_mut()).await.is_err() {
+        if store.owner(root).await? == Owner::Dead {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What a driver tells those who watch its tree.
@@ -151,6 +171,9 @@ impl Events {
                 let recent = mailbox.feed.recall(self.next_seq, now.seq);
                 if recent.is_empty() {
                     self.read_page().await?;
+                    if self.page.is_empty() {
+                        return Err(self.is_missing().into());
+                    }
                 } else {
                     for body in recent {
                         self.page.push_back(EventRecord::read(&self.tenant, &body)?);
@@ -170,20 +193,30 @@ impl Events {
                 if ended {
                     return Ok(false);
                 }
-                changed.await;
+                changed_or_orphaned(self.store.as_ref(), self.root, changed).await?;
                 Ok(true)
             }
         }
     }
 
     /// Whether nothing more will be written: the last run has ended, which is
-    /// when its owner writes the time of the end, or the owner is gone.
+    /// when its owner writes the time of the end, or the owner is gone. So is
+    /// this host as an owner, since the tree did not run here when this began.
     async fn has_ended(&self) -> Result<bool, Error> {
-        if self.store.owner(self.root).await? == Owner::Dead {
-            return Ok(true);
+        match self.store.owner(self.root).await? {
+            Owner::Dead | Owner::Mine => return Ok(true),
+            Owner::Live | Owner::Unknown => {}
         }
         let summary = self.store.tree(self.root).await?;
         Ok(summary.is_none_or(|summary| summary.finished_at.is_some()))
+    }
+
+    /// The store has confirmed an event and does not have it.
+    fn is_missing(&self) -> pleach_store::Error {
+        pleach_store::Error::Corrupt {
+            what: format!("the log of tree {} at seq {}", self.root, self.next_seq),
+            detail: "the event was confirmed and is not there".into(),
+        }
     }
 
     async fn read_page(&mut self) -> Result<(), Error> {

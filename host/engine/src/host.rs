@@ -1,6 +1,6 @@
 //! The host: what an embedding program holds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,17 +8,19 @@ use std::time::Duration;
 use pleach_kernel::{
     Limits, Policy, RootId, RunId, Scope, Spawn, SpawnRequest, Submit, Surface, Tenant, Timestamp, Tree,
 };
-use pleach_sandbox::{Inspection, Sandbox};
+use pleach_sandbox::Inspection;
 use pleach_store::{PluginRow, Store, TreeFilter, TreeSummary};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::builder::HostBuilder;
 use crate::clock::Clock;
 use crate::driver::calls::over_stored_bytes;
-use crate::driver::{Driver, Shared};
+use crate::driver::{Driver, Habits, Missing, Shared};
 use crate::error::Error;
+use crate::guests::Guests;
 use crate::mailbox::{Ask, Input, Mailbox};
+use crate::recover;
 use crate::registry::{Plugin, Publish, Registry, check_name, check_version};
 use crate::run::{Message, Run};
 use crate::submission::Submission;
@@ -42,6 +44,8 @@ struct Inner {
     live: Mutex<HashMap<RootId, Arc<Mailbox>>>,
     /// Told each time a tree has left.
     left: Notify,
+    /// Trees that could not be recovered or gone on with, and why.
+    unrecovered: Mutex<BTreeMap<RootId, Error>>,
     ceilings: Limits,
     closing: AtomicBool,
 }
@@ -58,20 +62,28 @@ impl Host {
         HostBuilder::default()
     }
 
-    pub(crate) fn start(store: Arc<dyn Store>, sandbox: Sandbox, ceilings: Limits, grace: Duration) -> Self {
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        guests: Arc<dyn Guests>,
+        ceilings: Limits,
+        habits: Habits,
+        clock: Clock,
+    ) -> Self {
         let shared = Shared {
             store,
-            sandbox,
+            guests,
             registry: Registry::default(),
             dispatcher: Arc::default(),
-            clock: Clock::start(),
+            clock,
             runtime: Handle::current(),
-            grace,
+            missing: Missing::default(),
+            habits,
         };
         let inner = Arc::new(Inner {
             shared: Arc::new(shared),
             live: Mutex::default(),
             left: Notify::new(),
+            unrecovered: Mutex::default(),
             ceilings,
             closing: AtomicBool::new(false),
         });
@@ -118,7 +130,7 @@ impl Host {
 
     /// Looks at a component without publishing it.
     pub fn inspect(&self, component: &[u8]) -> Result<Inspection, Error> {
-        Ok(self.inner.shared.sandbox.inspect(component)?)
+        Ok(self.inner.shared.guests.inspect(component)?)
     }
 
     /// Checks, compiles and publishes a component.
@@ -135,7 +147,7 @@ impl Host {
         let policy = self.policy().await?;
         self.check_stored_bytes("publish", &policy, component.len() as u64).await?;
         let bytes = component.clone();
-        self.inner.shared.sandbox.load(&found.digest, || async move { Ok(bytes) }).await?;
+        self.inner.shared.guests.load(&found.digest, Box::new(|| Box::pin(async move { Ok(bytes) }))).await?;
         let row = PluginRow {
             tenant: self.tenant.clone(),
             name,
@@ -199,6 +211,11 @@ impl Host {
 
     /// Admits a root run. When this returns, the run is in the log.
     pub async fn submit(&self, submission: Submission) -> Result<Run, Error> {
+        self.submit_as(RootId(uuid::Uuid::now_v7().as_u128()), submission).await
+    }
+
+    /// As [`Host::submit`], under an id that no tree has yet.
+    pub(crate) async fn submit_as(&self, root: RootId, submission: Submission) -> Result<Run, Error> {
         if self.inner.closing.load(Ordering::Acquire) {
             return Err(Error::ShuttingDown);
         }
@@ -222,7 +239,6 @@ impl Host {
             ..SpawnRequest::new(submission.agent, submission.input)
         };
         let submit = Submit { limits: submission.limits.apply(&policy.limits), spawn: Spawn::new(request, resolution) };
-        let root = RootId(uuid::Uuid::now_v7().as_u128());
         let tree = Tree::open(self.now(), root, self.tenant.clone(), Arc::new(policy), Surface::Api, submit)?;
         self.drive(tree).await?;
         Ok(Run::new(root.run(), self.clone()))
@@ -230,27 +246,103 @@ impl Host {
 
     /// Gives a new tree a task of its own; returns once its opening is on disk.
     async fn drive(&self, tree: Tree) -> Result<(), Error> {
-        let inner = self.inner.clone();
         let root = tree.id();
-        let (mailbox, inbox) = Mailbox::new(root, self.tenant.clone(), inner.shared.runtime.clone());
-        {
-            // Under one lock with the look that `shutdown` takes: a tree is either
-            // among those that it ends, or refused here.
-            let mut live = inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.closing.load(Ordering::Acquire) {
-                return Err(Error::ShuttingDown);
-            }
-            live.insert(root, mailbox.clone());
-        }
-        let leaving = Leaving { inner, mailbox: mailbox.clone() };
-        let mut driver = Driver::new(self.inner.shared.clone(), tree, 0, mailbox, inbox);
+        let Some((leaving, inbox)) = self.inner.enlist(root, self.tenant.clone())? else {
+            return Err(Error::invalid("opening a tree", format!("there is a run {} already", root.run())));
+        };
+        let mut driver = Driver::new(self.inner.shared.clone(), tree, (0, 0), leaving.mailbox.clone(), inbox);
         let (reply, opened) = oneshot::channel();
         driver.hold_until_open(reply);
         self.inner.shared.runtime.spawn(async move {
-            let _leaving = leaving;
-            driver.run().await;
+            let stopped = driver.run().await;
+            leaving.inner.note_stopped(root, stopped);
         });
         opened.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    /// Takes up every unfinished tree, of every tenant, whose host is gone: runs
+    /// that had not ended go on where the log ends. Gives the trees that were
+    /// taken up; one whose log cannot be read is among
+    /// [`Host::unrecovered`] later, and nothing of it is changed.
+    pub async fn recover(&self) -> Result<Vec<TreeSummary>, Error> {
+        let mut taken_up = Vec::new();
+        for summary in self.store().unfinished().await? {
+            if self.inner.is_live(summary.root) {
+                continue;
+            }
+            self.inner.shared.registry.refresh(self.store().as_ref(), &summary.tenant).await?;
+            // Listed before it is adopted: a message that waits for the new owner
+            // is handed over at once.
+            let Some((leaving, inbox)) = self.inner.enlist(summary.root, summary.tenant.clone())? else { continue };
+            if self.store().adopt(summary.root).await? {
+                self.take_up(leaving, inbox);
+                taken_up.push(summary);
+            }
+        }
+        Ok(taken_up)
+    }
+
+    /// Takes up one unfinished tree of the tenant whose host is gone, and gives
+    /// its run, which may also have ended, or run here or elsewhere already.
+    pub async fn resume(&self, run: RunId) -> Result<Run, Error> {
+        let run = self.run(run).await?;
+        let root = run.id().root;
+        let unfinished = self.store().tree(root).await?.is_some_and(|tree| tree.finished_at.is_none());
+        if unfinished && !self.inner.is_live(root) {
+            self.inner.shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
+            if let Some((leaving, inbox)) = self.inner.enlist(root, self.tenant.clone())?
+                && self.store().adopt(root).await?
+            {
+                self.take_up(leaving, inbox);
+            }
+        }
+        Ok(run)
+    }
+
+    /// Gives a tree of another host a task, which begins with its log.
+    fn take_up(&self, leaving: Leaving, inbox: mpsc::UnboundedReceiver<Input>) {
+        let shared = self.inner.shared.clone();
+        self.inner.note_stopped(leaving.mailbox.root, None);
+        self.inner.shared.runtime.spawn(async move {
+            let root = leaving.mailbox.root;
+            let unknown = || pleach_store::Error::NoSuchTree { tree: root }.into();
+            let tree = recover::tree_and_snapshot(shared.store.as_ref(), root).await;
+            let tree = tree.and_then(|tree| tree.ok_or_else(unknown));
+            let stopped = match tree {
+                Ok((tree, snapshot_seq)) => {
+                    let on_disk = (tree.seq(), snapshot_seq);
+                    Driver::new(shared, tree, on_disk, leaving.mailbox.clone(), inbox).run().await
+                }
+                Err(error) => {
+                    tracing::error!(run_id = %root, %error, "a tree cannot be recovered; nothing of it was changed");
+                    Some(error)
+                }
+            };
+            leaving.inner.note_stopped(root, stopped);
+        });
+    }
+
+    /// Lists a tree as one that something is done to here, as long as the value
+    /// lives; none where it is listed already.
+    pub(crate) fn occupy(&self, root: RootId) -> Result<Option<impl Drop + use<>>, Error> {
+        Ok(self.inner.enlist(root, self.tenant.clone())?.map(|(leaving, _)| leaving))
+    }
+
+    /// Why this host does not go on with a tree that it had, if it cannot.
+    pub(crate) fn why_stopped(&self, root: RootId) -> Option<Error> {
+        self.inner.unrecovered.lock().unwrap_or_else(PoisonError::into_inner).get(&root).cloned()
+    }
+
+    /// Trees of any tenant that this host had and could not go on with.
+    pub fn unrecovered(&self) -> Vec<(RunId, Error)> {
+        let all = self.inner.unrecovered.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(root, error)| (root.run(), error.clone())).collect()
+    }
+
+    /// Plugins that unfinished runs wait for because the store lacks them:
+    /// `name@version` and the digest that they are pinned to.
+    pub fn missing_plugins(&self) -> Vec<(String, String)> {
+        self.inner.shared.missing.list()
     }
 
     /// A run of the tenant, wherever it runs or ran.
@@ -265,25 +357,20 @@ impl Host {
     }
 
     /// Takes no new runs, waits up to `patience` for those of every tenant to
-    /// end, cancels the rest with the reason `host_shutdown`, and lets go of the
-    /// store.
+    /// end, and lets go of the store. What has not ended by then goes on when a
+    /// host recovers the store; cancel it before to end it for good.
     pub async fn shutdown(&self, patience: Duration) -> Result<(), Error> {
         {
             let _live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
             self.inner.closing.store(true, Ordering::Release);
         }
         if tokio::time::timeout(patience, self.all_left()).await.is_err() {
-            let live: Vec<Arc<Mailbox>> =
-                self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-            for mailbox in live {
-                let mut cancel = pleach_kernel::Cancel::of(mailbox.root.run());
-                cancel.reason = "host_shutdown".into();
-                // What it found is in the log.
-                let _ = mailbox.ask(|reply| Ask::Cancel { cancel, reply }).await;
+            for mailbox in self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).values() {
+                mailbox.send(Input::Detach);
             }
             self.all_left().await;
         }
-        self.inner.shared.sandbox.shutdown().await;
+        self.inner.shared.guests.shutdown().await;
         Ok(self.store().close().await?)
     }
 
@@ -316,6 +403,40 @@ impl Drop for Leaving {
 }
 
 impl Inner {
+    fn is_live(&self, root: RootId) -> bool {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&root)
+    }
+
+    /// A tree has left; keeps why, where it has not come to its end. To be called
+    /// before it is off the list, so that whoever looks finds one or the other.
+    fn note_stopped(&self, root: RootId, why: Option<Error>) {
+        let mut all = self.unrecovered.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => drop(all.insert(root, why)),
+            None => drop(all.remove(&root)),
+        }
+    }
+
+    /// Lists a tree as one that runs here; none where it is listed already.
+    fn enlist(
+        self: &Arc<Self>,
+        root: RootId,
+        tenant: Tenant,
+    ) -> Result<Option<(Leaving, mpsc::UnboundedReceiver<Input>)>, Error> {
+        let (mailbox, inbox) = Mailbox::new(root, tenant, self.shared.runtime.clone(), self.shared.clock);
+        // Under one lock with the look that `shutdown` takes: a tree is either
+        // among those that it ends, or refused here.
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        if live.contains_key(&root) {
+            return Ok(None);
+        }
+        live.insert(root, mailbox.clone());
+        Ok(Some((Leaving { inner: self.clone(), mailbox }, inbox)))
+    }
+
     /// A message that another process left for a tree of this host.
     fn deliver(&self, root: RootId, message: &[u8]) {
         let mailbox = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(&root).cloned();

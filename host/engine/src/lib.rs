@@ -13,17 +13,22 @@ mod dispatch;
 mod driver;
 mod error;
 mod events;
+mod guests;
 mod host;
 mod mailbox;
 mod meter;
 mod record;
+mod recover;
 mod registry;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod submission;
+mod upkeep;
 
 pub use pleach_kernel as kernel;
 pub use pleach_sandbox::{GuestLimits, Inspection};
-pub use pleach_store::TreeSummary;
+pub use pleach_store::{TreeSize, TreeSummary};
 
 pub use builder::HostBuilder;
 pub use error::Error;
@@ -33,3 +38,4 @@ pub use record::EventRecord;
 pub use registry::{Plugin, Publish};
 pub use run::{Ended, Run};
 pub use submission::Submission;
+pub use upkeep::{Collected, Fault, Garbage, Totals};

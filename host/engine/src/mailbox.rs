@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pleach_kernel::{Cancel, Cancelled, Finish, Query, RootId, RunId, Tenant, TreeView};
-use pleach_sandbox::{Call, Kernel, Plugin, Sandbox};
+use pleach_sandbox::{Call, Kernel, Parked, Plugin};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
+use crate::driver::NoCode;
 use crate::error::Error;
 use crate::events::Feed;
 use crate::run::Ended;
@@ -21,18 +23,34 @@ pub(crate) enum Input {
         call: Call,
     },
     Finished(Finish),
+    /// A guest was dropped from memory.
+    Parked(Parked),
     Ask(Ask),
-    /// The store has answered for everything up to this seq.
+    /// The store has answered for everything up to this append and this seq.
     Durable {
+        append: u64,
         seq: u64,
         result: Result<(), pleach_store::Error>,
     },
     /// There may be room for another guest.
     Room,
+    /// Others need the places of guests that wait.
+    GiveWay,
+    /// Stop here, and leave the tree to whoever opens the store next.
+    Detach,
+    /// A snapshot of the tree at this seq is in the store, or could not be made.
+    Snapshot {
+        seq: u64,
+    },
+    /// What a run's guest was answered before, to be run again.
+    Journal {
+        run: RunId,
+        result: Result<Vec<Vec<u8>>, pleach_store::Error>,
+    },
     /// Code for ready runs was loaded, or cannot be.
     Loaded {
         digest: Arc<str>,
-        result: Result<Arc<Plugin>, Error>,
+        result: Result<Arc<Plugin>, NoCode>,
     },
 }
 
@@ -60,20 +78,40 @@ pub(crate) struct Mailbox {
     pub feed: Feed,
     to_driver: mpsc::UnboundedSender<Input>,
     runtime: Handle,
+    clock: Clock,
     waits_for_live: AtomicBool,
 }
 
 impl Mailbox {
-    pub(crate) fn new(root: RootId, tenant: Tenant, runtime: Handle) -> (Arc<Self>, mpsc::UnboundedReceiver<Input>) {
+    pub(crate) fn new(
+        root: RootId,
+        tenant: Tenant,
+        runtime: Handle,
+        clock: Clock,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Input>) {
         let (to_driver, inbox) = mpsc::unbounded_channel();
         let waits_for_live = AtomicBool::new(false);
-        (Arc::new(Self { root, tenant, feed: Feed::default(), to_driver, runtime, waits_for_live }), inbox)
+        (Arc::new(Self { root, tenant, feed: Feed::default(), to_driver, runtime, clock, waits_for_live }), inbox)
     }
 
     /// To a tree that has ended, nothing more can happen: the input is dropped,
     /// and with it the reply that it may carry. Then this is false.
     pub(crate) fn send(&self, input: Input) -> bool {
         self.to_driver.send(input).is_ok()
+    }
+
+    /// Whether the driver has left.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.to_driver.is_closed()
+    }
+
+    /// Waits until the driver has left.
+    pub(crate) async fn closed(&self) {
+        self.to_driver.closed().await;
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Asks the driver; none where the tree has left this host meanwhile.
@@ -83,18 +121,13 @@ impl Mailbox {
         answer.await.ok()
     }
 
-    /// Sends [`Input::Room`] once a guest of this host has stopped.
-    pub(crate) fn wait_for_live(self: &Arc<Self>, sandbox: &Sandbox) {
-        if self.waits_for_live.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (mailbox, sandbox) = (self.clone(), sandbox.clone());
-        self.runtime.spawn(async move {
-            // The permit is given back at once: this is about when, not who.
-            let _ = sandbox.acquire_live().await;
-            mailbox.waits_for_live.store(false, Ordering::Release);
-            mailbox.send(Input::Room);
-        });
+    /// Whether this tree does not wait for a place of the host yet.
+    pub(crate) fn begin_waiting_for_live(&self) -> bool {
+        !self.waits_for_live.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_waiting_for_live(&self) {
+        self.waits_for_live.store(false, Ordering::Release);
     }
 }
 
@@ -105,5 +138,13 @@ impl Kernel for Mailbox {
 
     fn finished(&self, finish: Finish) {
         self.send(Input::Finished(finish));
+    }
+
+    fn parked(&self, parked: Parked) {
+        self.send(Input::Parked(parked));
+    }
+
+    fn now_nanos(&self) -> u64 {
+        self.clock.now_nanos()
     }
 }

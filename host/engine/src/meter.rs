@@ -40,6 +40,8 @@ pub(crate) struct Pools(HashMap<(RunId, &'static str), (Dimension, Arc<Pool>)>);
 pub(crate) struct RunMeter {
     calls: Option<Share>,
     calls_taken: AtomicU64,
+    /// Of those taken, how many have yet to be made again in a replay.
+    calls_paid: AtomicU64,
     cpu: Option<Share>,
     cpu_taken: AtomicU64,
 }
@@ -52,6 +54,17 @@ struct Share {
 }
 
 impl RunMeter {
+    /// The guest was parked and is about to be run again: the calls that it makes
+    /// once more are paid for, and so is its processor time.
+    pub(crate) fn replay(&self) {
+        self.calls_paid.store(self.calls_taken.load(Relaxed), Relaxed);
+    }
+
+    /// Whether a call was paid for by the one that it repeats.
+    fn is_paid(&self) -> bool {
+        self.calls_paid.fetch_update(Relaxed, Relaxed, |paid| paid.checked_sub(1)).is_ok()
+    }
+
     /// The run has stopped, and the kernel has counted what it took: in this
     /// order, so that nothing is free twice in between.
     pub(crate) fn settle(&self, tree: &Tree) {
@@ -67,7 +80,18 @@ impl RunMeter {
 
 impl Meter for RunMeter {
     fn host_call(&self) -> Result<(), Exhausted> {
+        if self.is_paid() {
+            return Ok(());
+        }
         take(&self.calls, &self.calls_taken, 1)
+    }
+
+    fn host_call_replayed(&self) {
+        if let Some(share) = self.calls.as_ref().filter(|_| !self.is_paid()) {
+            // It was made under a host that is gone.
+            share.pool.in_flight.fetch_add(1, Relaxed);
+            self.calls_taken.fetch_add(1, Relaxed);
+        }
     }
 
     fn cpu(&self, micros: u64) -> Result<(), Exhausted> {

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Caller, Cancel, CancellationPropagation, Cancelled, ChildLifecycle, Event, Finish, Outcome, Payload, Query,
-    RunError, RunId, RunStatus, Surface, Timestamp, Tree, TreeView, Usage,
+    Caller, Cancel, CancellationPropagation, Cancelled, ChildLifecycle, Finish, Outcome, Payload, Query, RunError,
+    RunId, RunStatus, Surface, Timestamp, Tree, TreeView, Usage,
 };
 use pleach_store::Owner;
 use serde::{Deserialize, Serialize};
 
-use crate::append::append;
+use crate::append::{Journals, append};
 use crate::error::Error;
-use crate::events::Events;
+use crate::events::{Events, changed_or_orphaned};
 use crate::host::Host;
 use crate::mailbox::{Ask, Mailbox};
-
-/// Events read from the store at once, to fold them.
-const FOLD_PAGE: usize = 4_096;
+use crate::recover;
 
 /// How a run ended.
 #[derive(Clone, Debug, Serialize)]
@@ -101,10 +99,10 @@ impl Run {
                 Owner::Live => false,
             };
             if abandoned {
-                let why = format!("run {} stopped with the host that ran it; `cancel` ends it for good", self.id);
-                return Err(Error::invalid("waiting for a run", why));
+                let detached = Error::Detached { run_id: self.id };
+                return Err(self.host.why_stopped(self.id.root).unwrap_or(detached));
             }
-            changed.await;
+            changed_or_orphaned(store.as_ref(), self.id.root, changed).await?;
         }
     }
 
@@ -161,11 +159,7 @@ impl Run {
         match self.host.store().owner(self.id.root).await? {
             Owner::Unknown => Err(self.host.no_such_run(self.id)),
             Owner::Live => self.cancel_elsewhere(cancel).await,
-            Owner::Mine => self.cancel_here(cancel).await,
-            Owner::Dead => {
-                self.host.store().adopt(self.id.root).await?;
-                self.cancel_here(cancel).await
-            }
+            Owner::Mine | Owner::Dead => self.cancel_here(cancel).await,
         }
     }
 
@@ -174,7 +168,7 @@ impl Run {
         let store = self.host.store();
         let before = self.fold().await?;
         let from_seq = before.seq() + 1;
-        let (_, expected) = self.cancel_in(before, &cancel)?;
+        let (_, expected, _) = self.cancel_in(before, &cancel)?;
         if expected.cancelled_count == 0 {
             return Ok(expected);
         }
@@ -210,67 +204,54 @@ impl Run {
             }
         }
         if store.owner(self.id.root).await? == Owner::Dead {
-            store.adopt(self.id.root).await?;
             return self.cancel_here(cancel).await;
         }
-        self.cancel_in(self.fold().await?, &cancel).map(|(_, answer)| answer)
+        self.cancel_in(self.fold().await?, &cancel).map(|(_, answer, _)| answer)
     }
 
-    /// Cancels in a tree of a host that is gone: nobody runs any more, so that
-    /// every run of it can be settled at once.
+    /// Cancels in a tree of a host that is gone: no guest runs any more, so that
+    /// what is cancelled ends at once.
     async fn cancel_here(&self, cancel: Cancel) -> Result<Cancelled, Error> {
+        // Nobody takes the tree up meanwhile; who has is asked.
+        let Some(_occupied) = self.host.occupy(self.id.root)? else {
+            let asked = match self.mailbox() {
+                Some(mailbox) => mailbox.ask(|reply| Ask::Cancel { cancel, reply }).await,
+                None => None,
+            };
+            return asked.unwrap_or(Err(Error::Detached { run_id: self.id }));
+        };
+        self.host.store().adopt(self.id.root).await?;
         let tree = self.fold().await?;
         let expected_seq = tree.seq();
-        let (mut tree, answer) = self.cancel_in(tree, &cancel)?;
+        let (mut tree, answer, gone) = self.cancel_in(tree, &cancel)?;
         let events = tree.take_events();
         if events.is_empty() {
             return Ok(answer);
         }
-        let append = append(&tree, expected_seq, &events);
+        let append = append(&tree, expected_seq, &events, Journals { entries: Vec::new(), forget: gone });
         let (done, written) = tokio::sync::oneshot::channel();
         self.host.store().append(append, Box::new(move |result| drop(done.send(result))));
         written.await.unwrap_or(Err(pleach_store::Error::Closed))?;
         Ok(answer)
     }
 
-    fn cancel_in(&self, mut tree: Tree, cancel: &Cancel) -> Result<(Tree, Cancelled), Error> {
+    /// The tree after the cancel, its answer, and the runs whose guests had run.
+    fn cancel_in(&self, mut tree: Tree, cancel: &Cancel) -> Result<(Tree, Cancelled, Vec<u32>), Error> {
         let now = self.host.now();
         let answer = tree.cancel_subtree(now, Caller::Operator, Surface::Api, cancel)?;
-        let gone: Vec<(RunId, u32)> =
-            tree.runs().iter().filter(|run| tree.guest_active(run.id)).map(|run| (run.id, run.attempt)).collect();
-        for (run_id, attempt) in gone {
-            tree.finish(now, Finish { run_id, attempt, outcome: Outcome::Stopped, usage: Usage::default() });
+        let gone: Vec<RunId> = tree.active_guests().filter(|run| tree.is_closing(*run)).collect();
+        for run_id in &gone {
+            let attempt = tree.run(*run_id).map_or(1, |run| run.attempt);
+            tree.finish(now, Finish { run_id: *run_id, attempt, outcome: Outcome::Stopped, usage: Usage::default() });
         }
-        Ok((tree, answer))
+        Ok((tree, answer, gone.into_iter().map(|run| run.index).collect()))
     }
 
     /// The tree as its log on disk says.
     async fn fold(&self) -> Result<Tree, Error> {
-        let (root, store) = (self.id.root, self.host.store());
-        let mut events: Vec<Event> = Vec::new();
-        loop {
-            let from = events.len() as u64 + 1;
-            let page = store.events(root, from, FOLD_PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            for stored in page {
-                let event = serde_json::from_slice(&stored.body).map_err(|e| pleach_kernel::FoldError {
-                    root,
-                    seq: stored.seq,
-                    why: e.to_string(),
-                })?;
-                events.push(event);
-            }
-        }
-        if events.is_empty() {
-            return Err(self.host.no_such_run(self.id));
-        }
-        let tree = Tree::fold(root, events)?;
-        match tree.tenant() == self.host.tenant() && tree.run(self.id).is_some() {
-            true => Ok(tree),
-            false => Err(self.host.no_such_run(self.id)),
-        }
+        let tree = recover::tree(self.host.store().as_ref(), self.id.root).await?;
+        tree.filter(|tree| tree.tenant() == self.host.tenant() && tree.run(self.id).is_some())
+            .ok_or_else(|| self.host.no_such_run(self.id))
     }
 
     /// Refuses a run that is not there, or not this tenant's.

@@ -128,6 +128,13 @@ impl SpawnRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
+/// The first eight digits, which tell two requests apart for people.
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl Serialize for Fingerprint {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = String::with_capacity(64);
@@ -253,6 +260,19 @@ pub enum JoinMode {
     FirstSuccess,
 }
 
+impl JoinMode {
+    /// The wire form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BestEffort => "best_effort",
+            Self::All => "all",
+            Self::FailFast => "fail_fast",
+            Self::Quorum => "quorum",
+            Self::FirstSuccess => "first_success",
+        }
+    }
+}
+
 /// How a group is joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -283,6 +303,18 @@ pub struct SpawnGroup {
     pub key_prefix: Option<Arc<str>>,
     pub join: JoinPolicy,
     pub node_id: Option<Arc<str>>,
+    /// Whether this is an agent call: one member, whose end the caller waits for.
+    pub agent_call: bool,
+}
+
+impl SpawnGroup {
+    /// What the caller has called, as refusals and replays name it.
+    pub fn action(&self) -> &'static str {
+        match self.agent_call {
+            true => "agent_call",
+            false => "spawn_group",
+        }
+    }
 }
 
 /// The most members of one group.
@@ -309,6 +341,8 @@ pub struct PolicySnapshot {
 pub struct Spawned {
     pub run_id: RunId,
     pub idempotent: bool,
+    /// The run as it was admitted, so that `attempt` is 1: a caller that asks again
+    /// gets the same answer however often the run was tried since.
     pub lineage: Lineage,
     pub effective_scopes: Grant,
     pub policy_snapshot: PolicySnapshot,

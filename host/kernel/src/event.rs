@@ -75,6 +75,9 @@ pub struct Event {
     /// The run that it is about, or whose call it answers.
     pub run_id: RunId,
     pub node_id: Option<Arc<str>>,
+    /// Where in its try the run asked for it: the number of the host call. Only of
+    /// what a replay of the try has to find again.
+    pub call: Option<u32>,
     pub surface: Surface,
     pub fact: Fact,
 }
@@ -87,6 +90,8 @@ struct Stored<'a, D> {
     run_id: RunId,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: &'a Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<u32>,
     event: &'static str,
     surface: Surface,
     visibility: Visibility,
@@ -101,6 +106,7 @@ impl Serialize for Event {
                 at: event.at,
                 run_id: event.run_id,
                 node_id: &event.node_id,
+                call: event.call,
                 event: event.fact.name(),
                 surface: event.surface,
                 visibility: event.fact.visibility(),
@@ -131,6 +137,8 @@ impl<'de> Deserialize<'de> for Event {
             run_id: RunId,
             #[serde(default)]
             node_id: Option<Arc<str>>,
+            #[serde(default)]
+            call: Option<u32>,
             event: String,
             surface: Surface,
             data: Box<RawValue>,
@@ -155,6 +163,7 @@ impl<'de> Deserialize<'de> for Event {
                 return Err(D::Error::custom(format_args!("unknown event `{other}` at seq {}", read.seq)));
             }
         };
-        Ok(Self { seq: read.seq, at: read.at, run_id: read.run_id, node_id: read.node_id, surface: read.surface, fact })
+        let Read { seq, at, run_id, node_id, call, surface, .. } = read;
+        Ok(Self { seq, at, run_id, node_id, call, surface, fact })
     }
 }

@@ -91,7 +91,8 @@ pub enum Step {
 }
 
 /// How a run will end, once its guest and its children have.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     Completed(Payload),
     Failed(RunError),
@@ -126,6 +127,12 @@ pub struct SpawnDecision {
     pub runs: Vec<RunSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupSpec>,
+    /// Whether it answers an agent call, which is a group of one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_call: bool,
+    /// With a replanner: the run about whose failed children it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replans: Option<RunId>,
     /// Only in the first event of a log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<TreeSpec>,

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use crate::budget::Usage;
 use crate::command::ParentClose;
 use crate::event::{Event, Fact};
-use crate::fact::{BudgetMove, ChildLifecycle, Fate, RunError, RunStatus, SpawnDecision, Step};
+use crate::fact::{BudgetMove, ChildLifecycle, Fate, RunError, RunSpec, RunStatus, SpawnDecision, Step};
 use crate::id::{GroupId, RootId, RunId, Timestamp};
 use crate::run::replan::ReplanState;
+use crate::run::replay::Calls;
 use crate::tree::{Run, RunIx, Timer, Tree};
 
 /// A log that cannot be this tree's.
@@ -39,11 +40,18 @@ impl Tree {
         let mut tree = Self::blank(root, spec.tenant.clone(), spec.policy.clone());
         tree.check(&first).map_err(|why| refuse(first.seq, why))?;
         tree.apply(&first);
-        for event in events {
-            tree.check(&event).map_err(|why| refuse(event.seq, why))?;
-            tree.apply(&event);
-        }
+        tree.fold_on(events)?;
         Ok(tree)
+    }
+
+    /// Applies what the log says next. What comes before the event that is
+    /// refused, if one is, has been applied.
+    pub fn fold_on(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), FoldError> {
+        for event in events {
+            self.check(&event).map_err(|why| FoldError { root: self.id, seq: event.seq, why })?;
+            self.apply(&event);
+        }
+        Ok(())
     }
 
     /// Whether an event can follow: its seq, that what it speaks of is there, and
@@ -107,7 +115,9 @@ impl Tree {
         } else {
             self.known(event.run_id)?;
         }
+        decision.replans.map_or(Ok(()), |of| self.known(of).map(drop))?;
         if decision.idempotent {
+            decision.group_id.map_or(Ok(()), |group| self.known_group(group).map(drop))?;
             return decision.spawned_run_ids.iter().try_for_each(|id| self.known(*id).map(drop));
         }
         if decision.runs.len() != decision.spawned_run_ids.len() {
@@ -170,7 +180,12 @@ impl Tree {
         self.seq = event.seq;
         let ix = event.run_id.index as usize;
         match &event.fact {
-            Fact::SpawnDecision(decision) if !decision.idempotent => self.apply_spawn(event, decision),
+            Fact::SpawnDecision(decision) => {
+                if !decision.idempotent {
+                    self.apply_spawn(event, decision);
+                }
+                self.apply_made(event, decision);
+            }
             Fact::ChildLifecycle(life) => self.apply_lifecycle(event, life),
             Fact::JoinDecision(decision) => self.apply_join(event.seq, decision),
             Fact::CancellationPropagation(cancel) => {
@@ -180,11 +195,8 @@ impl Tree {
             }
             Fact::ReplanDecision(decision) => self.apply_replan(decision),
             Fact::Budget(moved) => self.apply_budget(ix, event.at, moved),
-            Fact::SpawnDecision(_)
-            | Fact::PolicyDeny(_)
-            | Fact::RouteDecision(_)
-            | Fact::JudgeVerdict(_)
-            | Fact::Progress(_) => {}
+            Fact::Progress(_) => self.apply_reported(event),
+            Fact::PolicyDeny(_) | Fact::RouteDecision(_) | Fact::JudgeVerdict(_) => {}
         }
     }
 
@@ -197,9 +209,10 @@ impl Tree {
         for (ordinal, spec) in decision.runs.iter().enumerate() {
             let ix = self.runs.len();
             let account = self.open_account(ix, parent, &decision.tree, spec, event.at);
+            let plugin = self.shared_plugin(&spec.plugin);
             self.runs.push(Run {
                 id: self.run_id(ix),
-                spec: spec.clone(),
+                spec: RunSpec { plugin, ..spec.clone() },
                 parent,
                 depth: parent.map_or(0, |parent| self.runs[parent].depth + 1),
                 group: group.map(|group| (group, ordinal as u32)),
@@ -225,6 +238,7 @@ impl Tree {
                 replan: ReplanState::default(),
                 superseded: false,
                 late_logged: false,
+                calls: Calls::default(),
             });
             self.ready.insert(ix);
             self.live += 1;
@@ -336,6 +350,7 @@ impl Tree {
         let run = &mut self.runs[ix];
         run.usage.add(usage);
         let (account, started) = (run.account, run.attempt_started_at);
+        run.calls = Calls::default();
         if std::mem::take(&mut run.guest_active) {
             self.active -= 1;
             self.wall_stopped(account, started);

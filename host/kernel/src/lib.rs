@@ -22,6 +22,7 @@ mod policy;
 mod query;
 mod run;
 mod scope;
+mod snapshot;
 mod tree;
 
 pub use budget::{Budget, Dimension, Usage};
@@ -46,5 +47,7 @@ pub use query::{GroupView, MemberView, Query, RunView, TreeView};
 pub use run::join::{JoinAnswer, JoinResult, MemberOutcome};
 pub use run::plan::{Action, Plan, Planned, PlannedSpawn};
 pub use run::replan::{ChildCounts, Evaluate, Evaluation, FailedChild, ReplanChild, ReplanRequest, Replanning};
+pub use run::replay::Nondeterminism;
 pub use scope::{Grant, MAX_SCOPE_BYTES, MAX_SCOPES, ParseScopeError, Scope, covered};
+pub use snapshot::{RestoreError, SNAPSHOT_FORMAT};
 pub use tree::{Run, Tree};

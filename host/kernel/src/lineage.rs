@@ -48,7 +48,7 @@ impl Role {
 }
 
 /// A plugin as a run is pinned to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PluginRef {
     pub name: Arc<str>,
     pub version: Arc<str>,

@@ -29,9 +29,9 @@ pub struct Limits {
     pub join_timeout_ms: u64,
     /// Answers `replan` that one run may be given.
     pub max_replans: u32,
-    /// Looks in a row without a change for the better after which `replan` is not
-    /// answered any more. The first look has nothing to compare with, so that 0
-    /// is as 1.
+    /// Answers `replan` in a row that one run may be given although nothing has
+    /// changed for the better since the one before. The first answer has none
+    /// before it, and is no stall.
     pub max_stalls: u32,
 }
 
@@ -44,7 +44,7 @@ impl Limits {
         max_concurrency: 256,
         join_timeout_ms: 60_000,
         max_replans: 3,
-        max_stalls: 2,
+        max_stalls: 1,
     };
 
     /// What no policy of this host goes beyond unless its operator says so.

@@ -14,11 +14,12 @@ use crate::command::{ParentClose, Surface};
 use crate::event::{Event, Fact};
 use crate::fact::{ChildLifecycle, Fate, RunError, RunSpec, RunStatus};
 use crate::id::{GroupId, RootId, RunId, Tenant, Timestamp};
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, PluginRef};
 use crate::policy::Policy;
 use crate::run::budget::Account;
 use crate::run::join::Group;
 use crate::run::replan::ReplanState;
+use crate::run::replay::Calls;
 
 /// A run's place in [`Tree::runs`], which is also its id's index.
 pub(crate) type RunIx = usize;
@@ -70,6 +71,8 @@ pub struct Run {
     /// A failure that was mended or accepted since.
     pub(crate) superseded: bool,
     pub(crate) late_logged: bool,
+    /// What its guest has done in this try; empty while no guest runs.
+    pub(crate) calls: Calls,
 }
 
 impl Run {
@@ -96,6 +99,11 @@ impl Run {
     /// When the run is ended for taking too long.
     pub fn deadline(&self) -> Option<Timestamp> {
         Some(self.started_at?.plus_ms(self.spec.request.timeout_ms?))
+    }
+
+    /// When the try began that runs, or the last one that did.
+    pub fn attempt_started_at(&self) -> Timestamp {
+        self.attempt_started_at
     }
 
     /// A number that is the same in every replay of this run.
@@ -125,6 +133,8 @@ pub struct Tree {
     pub(crate) tenant: Tenant,
     pub(crate) policy: Arc<Policy>,
     pub(crate) seq: u64,
+    /// The plugins of all runs, once each.
+    pub(crate) plugins: BTreeSet<Arc<PluginRef>>,
     pub(crate) runs: Vec<Run>,
     pub(crate) groups: Vec<Group>,
     pub(crate) accounts: Vec<Account>,
@@ -141,7 +151,7 @@ pub struct Tree {
     pub(crate) active: u32,
     pub(crate) usage: Usage,
     /// Decided and not yet taken to the store.
-    fresh: Vec<Event>,
+    pub(crate) fresh: Vec<Event>,
     /// Within a decision: runs that may have become able to end.
     pub(crate) settling: VecDeque<RunIx>,
     /// Runs of the tenant that wait to start, over all its trees; told by the
@@ -157,6 +167,7 @@ impl Tree {
             tenant,
             policy,
             seq: 0,
+            plugins: BTreeSet::new(),
             runs: Vec::new(),
             groups: Vec::new(),
             accounts: Vec::new(),
@@ -176,7 +187,7 @@ impl Tree {
     /// Decides a fact: it is applied, and waits to be taken to the store.
     pub(crate) fn emit(&mut self, now: Timestamp, run: RunIx, surface: Surface, fact: Fact) {
         let node_id = self.runs.get(run).and_then(|run| run.node_id.clone());
-        self.emit_from(now, run, node_id, surface, fact);
+        self.emit_from(now, run, node_id, surface, None, fact);
     }
 
     /// Decides that a run went one step further. It is told to the parent, and
@@ -189,19 +200,21 @@ impl Tree {
     pub(crate) fn emit_about(&mut self, now: Timestamp, ix: RunIx, fact: Fact) {
         let run = &self.runs[ix];
         let (parent, node_id, surface) = (run.parent.unwrap_or(ix), run.node_id.clone(), run.surface);
-        self.emit_from(now, parent, node_id, surface, fact);
+        self.emit_from(now, parent, node_id, surface, None, fact);
     }
 
-    /// As [`Tree::emit`], from a named node of the run's graph.
+    /// As [`Tree::emit`], from a named node of the run's graph, and in answer to a
+    /// host call of its guest.
     pub(crate) fn emit_from(
         &mut self,
         now: Timestamp,
         run: RunIx,
         node_id: Option<Arc<str>>,
         surface: Surface,
+        call: Option<u32>,
         fact: Fact,
     ) {
-        let event = Event { seq: self.seq + 1, at: now, run_id: self.run_id(run), node_id, surface, fact };
+        let event = Event { seq: self.seq + 1, at: now, run_id: self.run_id(run), node_id, call, surface, fact };
         self.apply(&event);
         self.fresh.push(event);
     }
@@ -297,6 +310,19 @@ impl Tree {
         self.run(id).is_some_and(|run| run.guest_active)
     }
 
+    /// Runs whose guest runs according to the log, in order of their ids: what a
+    /// host that starts over has to run again, or, where it [is
+    /// closing](Tree::is_closing), to [finish](Tree::finish) as
+    /// [`Outcome::Stopped`](crate::Outcome::Stopped).
+    pub fn active_guests(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.runs.iter().filter(|run| run.guest_active).map(|run| run.id)
+    }
+
+    /// Whether how a run will end is settled, and it has not ended yet.
+    pub fn is_closing(&self, id: RunId) -> bool {
+        self.run(id).is_some_and(|run| run.fate.is_some() && !run.status.is_terminal())
+    }
+
     /// When [`Tree::tick`] has something to do.
     pub fn next_timer(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
@@ -322,6 +348,17 @@ impl Tree {
             attempt: run.attempt,
             tenant: self.tenant.clone(),
             trace_id: self.id.trace_id(),
+        }
+    }
+
+    /// The one copy of a plugin's name and digest that the tree's runs share.
+    pub(crate) fn shared_plugin(&mut self, plugin: &Arc<PluginRef>) -> Arc<PluginRef> {
+        match self.plugins.get(plugin) {
+            Some(known) => known.clone(),
+            None => {
+                self.plugins.insert(plugin.clone());
+                plugin.clone()
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pleach_kernel::{Finish, Grant, Lineage, Outcome, Payload, RootId, RunId, Tenant, Timestamp};
-use pleach_sandbox::{Call, Config, Job, Kernel, LivePermit, Plugin, Sandbox};
+use pleach_sandbox::{Call, Config, Job, Kernel, LivePermit, Parked, Plugin, Replay, Sandbox};
 use tokio::sync::mpsc;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
@@ -124,6 +124,7 @@ fn job(index: u32, input: Payload, permit: LivePermit) -> Job {
         policy_version: 0,
         accounts: None,
         permit,
+        replay: Replay::default(),
     }
 }
 
@@ -137,5 +138,11 @@ impl Kernel for Ends {
 
     fn finished(&self, finish: Finish) {
         let _ = self.0.send(finish);
+    }
+
+    fn parked(&self, _: Parked) {}
+
+    fn now_nanos(&self) -> u64 {
+        0
     }
 }

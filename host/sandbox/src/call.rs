@@ -8,21 +8,48 @@ use std::fmt;
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Budget, Cancel, Cancelled, Denial, Evaluation, Finish, GroupId, JoinPolicy, JoinResult, MemberOutcome, Payload,
-    Progress, Query, RunId, SpawnRequest, Spawned, SpawnedGroup,
+    Budget, CallSite, Cancel, Cancelled, Denial, Evaluation, Finish, GroupId, JoinPolicy, JoinResult, MemberOutcome,
+    Payload, Progress, Query, RunId, SpawnRequest, Spawned, SpawnedGroup, Timestamp,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+
+use crate::journal::{Asked, Encoded};
 
 /// Who decides on the calls of guests. Implemented by the engine, and by the
 /// fakes of this crate's tests.
+///
+/// Everything that a guest says comes before the word that it has stopped.
 pub trait Kernel: Send + Sync + 'static {
     /// Takes a call and never blocks; the answer goes through the call's
-    /// `reply`. A reply that is dropped reads as a failure of the host.
+    /// `reply`. A reply that is dropped reads as a failure of the host, but for
+    /// a guest that is being parked.
     fn call(&self, run: RunId, call: Call);
 
-    /// A guest has stopped. Called exactly once for each start, after the
-    /// guest's memory and its [`crate::LivePermit`] were given back.
+    /// A guest has stopped. Of this and [`Kernel::parked`], exactly one is called
+    /// for each start, once, after the guest's memory and its
+    /// [`crate::LivePermit`] were given back.
     fn finished(&self, finish: Finish);
+
+    /// A guest was dropped because [`crate::Stop::park`] said so; it is started
+    /// again with what it was answered so far.
+    fn parked(&self, parked: Parked);
+
+    /// The host's clock, in nanoseconds since 1970 (UTC).
+    fn now_nanos(&self) -> u64;
+}
+
+/// A guest that was dropped while it waited, and what it had used by then. Its
+/// calls are counted, and taken from the accounts, once more when it is run again;
+/// its processor time is not where [`crate::Replay::cpu_us`] says how much it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parked {
+    pub run_id: RunId,
+    pub attempt: u32,
+    pub cpu_us: u64,
+    pub host_calls: u64,
+    /// Numbered calls that it has begun; it waits in the last of them.
+    pub calls: u32,
 }
 
 /// Where the answer to a call goes.
@@ -30,62 +57,100 @@ pub type Reply<T> = oneshot::Sender<Result<T, CallError>>;
 
 /// One call of a guest.
 ///
-/// `call_index` counts the spawns of one execution that came without a key of
-/// their own, from 0, so that a replayed guest derives the same keys.
+/// A call whose answer only the kernel has carries what is needed to record that
+/// answer together with the decision: see [`Asked::entry`]. Of spawns, joins and
+/// agent calls only the errors are recorded, each of them, and `Asked` is made for
+/// those alone, from the call's number and its request.
 #[derive(Debug)]
 pub enum Call {
     SpawnRun {
         request: SpawnRequest,
-        call_index: u32,
+        site: CallSite,
         reply: Reply<Spawned>,
     },
     SpawnGroup {
         members: Vec<SpawnRequest>,
         key_prefix: Option<Arc<str>>,
         join: JoinPolicy,
-        call_index: u32,
+        site: CallSite,
         reply: Reply<SpawnedGroup>,
     },
     Join {
         group: GroupId,
+        call: u32,
         reply: Reply<JoinResult>,
     },
     Cancel {
         request: Cancel,
+        asked: Asked,
         reply: Reply<Cancelled>,
     },
+    /// May spawn a replanner; the count of keyless spawns stays as it is.
     Evaluate {
         run_id: Option<RunId>,
         replanner: Option<Arc<str>>,
         config: Option<Payload>,
+        site: CallSite,
+        asked: Asked,
         reply: Reply<Evaluation>,
     },
     /// The answer is the kernel's `TreeView` as JSON.
     Query {
         query: Query,
+        asked: Asked,
         reply: Reply<Payload>,
     },
     /// Spawn and join in one; the answer is the one member of that join.
     AgentCall {
         request: SpawnRequest,
-        call_index: u32,
+        site: CallSite,
         reply: Reply<MemberOutcome>,
     },
     RemainingBudget {
+        asked: Asked,
         reply: Reply<Budget>,
     },
+    /// Answered with the time to wake at, when that has come. It is recorded as
+    /// the sleep begins, unless `until` says that it was before.
+    Sleep {
+        duration_ms: u64,
+        until: Option<Timestamp>,
+        asked: Asked,
+        reply: Reply<Timestamp>,
+    },
     /// Already held to the rate that a run may report at.
-    Progress(Progress),
+    Progress {
+        progress: Progress,
+        call: u32,
+    },
     /// The sandbox refused something by itself; the log has to have it.
     Deny {
         denial: Denial,
     },
+    /// An answer that the sandbox made itself.
+    Record {
+        entry: Encoded,
+    },
+    /// Something outside is about to be done: answered once that is durable.
+    Intend {
+        entry: Encoded,
+        reply: Reply<()>,
+    },
+    /// A long answer of this run's journal, by its digest. An error here fails the
+    /// run.
+    Fetch {
+        digest: String,
+        reply: Reply<Vec<u8>>,
+    },
 }
 
 /// Why a call has no answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum CallError {
+    #[error("{0}")]
     Denied(Box<Denial>),
+    #[error("{code}: {message}")]
     Failed { code: FailureCode, message: String, retryable: bool },
 }
 
@@ -98,7 +163,8 @@ impl CallError {
 
 /// What went wrong on the host's side of a call. The wire form is the name in
 /// lower snake case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureCode {
     Cancelled,
     NotFound,
@@ -134,6 +200,9 @@ impl fmt::Display for FailureCode {
 /// run ends with `budget_exhausted`.
 pub trait Meter: Send + Sync {
     fn host_call(&self) -> Result<(), Exhausted>;
+    /// A call that was paid for in an earlier life of the guest, whose count went
+    /// with it: taken once more, and never refused.
+    fn host_call_replayed(&self);
     fn cpu(&self, micros: u64) -> Result<(), Exhausted>;
 }
 

@@ -57,6 +57,10 @@ pub struct GuestLimits {
     pub call_bytes: usize,
     /// The largest component that is accepted.
     pub component_bytes: usize,
+    /// Answers that are recorded for one try, so that it can be run again; and
+    /// the bytes that they take up, long answers included.
+    pub journal_entries: u64,
+    pub journal_bytes: u64,
 }
 
 impl Default for GuestLimits {
@@ -71,6 +75,8 @@ impl Default for GuestLimits {
             max_fuel: 1 << 40,
             call_bytes: 16 << 20,
             component_bytes: 32 << 20,
+            journal_entries: 1_000_000,
+            journal_bytes: 256 << 20,
         }
     }
 }

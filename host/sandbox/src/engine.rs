@@ -24,7 +24,7 @@ const TABLE_KEPT: usize = 16 << 10;
 /// What one slot of the pool holds; a guest that needs more runs on demand.
 const SLOT_MEMORIES: u32 = 1;
 const SLOT_TABLES: u32 = 4;
-const SLOT_TABLE_ELEMENTS: usize = 10_000;
+pub(crate) const SLOT_TABLE_ELEMENTS: usize = 10_000;
 const SLOT_CORE_INSTANCES: u32 = 16;
 
 /// Fewer slots than this are not worth a pool.

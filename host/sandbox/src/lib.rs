@@ -6,6 +6,10 @@
 //! are preempted every millisecond, and reach nothing but what `capability/`
 //! serves. What they ask of the kernel goes through the [`Kernel`] trait: this
 //! crate decides nothing about runs, and stores nothing but compiled code.
+//!
+//! A guest that is started again is held to what it did before: see `journal.rs`
+//! for what is recorded, `replay.rs` for how it is compared, and `hostcalls/` for
+//! where both meet. Natives are guests that are written in Rust and see the same.
 
 // The error of every host function is the contract's `call-error`, which is as
 // large as a denial is; it is made seldom and moved once.
@@ -15,18 +19,23 @@ mod bindings;
 mod cache;
 mod call;
 mod capability;
+mod clock;
 mod config;
 mod contract;
 mod engine;
 mod error;
 mod guest;
+mod hostcalls;
 mod inspect;
+pub mod journal;
 mod limiter;
 mod live;
 mod load;
+mod native;
 mod outcome;
 mod plugin;
 mod rate;
+mod replay;
 mod role;
 mod sandbox;
 mod shape;
@@ -34,11 +43,15 @@ mod start;
 mod ticker;
 mod vitals;
 
-pub use call::{Call, CallError, Exhausted, FailureCode, Kernel, Meter, Reply};
+pub use call::{Call, CallError, Exhausted, FailureCode, Kernel, Meter, Parked, Reply};
 pub use config::{Config, GuestLimits};
 pub use error::Error;
+pub use hostcalls::HostCalls;
 pub use inspect::{Inspection, Metadata};
-pub use live::LivePermit;
+pub use journal::{Answer, Asked, Encoded, Entry};
+pub use live::{Live, LivePermit};
+pub use native::{Program, Running};
 pub use plugin::Plugin;
+pub use replay::Replay;
 pub use sandbox::Sandbox;
-pub use start::{Job, Stop};
+pub use start::{Job, Stop, start_native};

@@ -1,6 +1,7 @@
-//! The bounds on a guest's memory and tables. Computing is bounded by fuel,
-//! where the store is made.
+//! The bounds on a guest's memory, its tables and its journal. Computing is
+//! bounded by fuel, where the store is made.
 
+use pleach_kernel::RunError;
 use wasmtime::ResourceLimiter;
 
 use crate::config::GuestLimits;
@@ -16,6 +17,11 @@ pub(crate) struct Limiter {
 impl Limiter {
     pub(crate) fn new(limits: GuestLimits) -> Self {
         Self { limits, memory: 0, last_growth: 0, refused_memory: false }
+    }
+
+    /// Lets no table grow beyond this.
+    pub(crate) fn hold_tables(&mut self, elements: usize) {
+        self.limits.table_elements = self.limits.table_elements.min(elements);
     }
 
     /// Whether the guest was refused memory: a trap after that is put down to it.
@@ -60,6 +66,43 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+/// Counts the journal of one try, whoever writes it: a guest that spins on calls
+/// whose answers are recorded must not fill the disk.
+pub(crate) struct JournalLimit {
+    entries: u64,
+    bytes: u64,
+    most_entries: u64,
+    most_bytes: u64,
+}
+
+impl JournalLimit {
+    /// With what there is of the journal already.
+    pub(crate) fn new(limits: &GuestLimits, (entries, bytes): (u64, u64)) -> Self {
+        Self { entries, bytes, most_entries: limits.journal_entries, most_bytes: limits.journal_bytes }
+    }
+
+    /// Counts one entry, or says how the run fails for it.
+    pub(crate) fn count(&mut self, bytes: u64) -> Result<(), RunError> {
+        let Self { most_entries, most_bytes, .. } = *self;
+        if self.entries == most_entries {
+            return Err(journal_full("journal_entries", format!("more than {most_entries} recorded answers")));
+        }
+        if bytes > most_bytes - self.bytes.min(most_bytes) {
+            return Err(journal_full("journal_bytes", format!("more than {most_bytes} bytes of recorded answers")));
+        }
+        self.entries += 1;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+fn journal_full(limit: &str, much: String) -> RunError {
+    let message = format!(
+        "the run needs {much} to be resumed from; have it ask its host for less, or in runs of its own, or raise the host's limit `{limit}`"
+    );
+    RunError::new("journal_limit", message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +122,18 @@ mod tests {
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         limiter.memory_grow_failed(wasmtime::format_err!("no memory")).unwrap();
         assert!(limiter.memory_growing(0, 100, None).unwrap());
+    }
+
+    #[test]
+    fn a_full_journal_says_which_limit_was_met() {
+        let limits = GuestLimits { journal_entries: 3, journal_bytes: 10, ..GuestLimits::default() };
+        let mut journal = JournalLimit::new(&limits, (1, 2));
+        assert_eq!(journal.count(8), Ok(()));
+        let error = journal.count(1).unwrap_err();
+        assert!(error.message.contains("`journal_bytes`") && error.message.contains("10 bytes"), "{error:?}");
+        assert_eq!(journal.count(0), Ok(()));
+        let error = journal.count(0).unwrap_err();
+        assert_eq!((&*error.code, error.retryable), ("journal_limit", false));
+        assert!(error.message.contains("`journal_entries`") && error.message.contains("than 3 "), "{error:?}");
     }
 }

@@ -7,9 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 
-/// The places for live guests of one sandbox.
+/// Places for live guests. A sandbox has its own; whoever runs natives without a
+/// sandbox makes one. Cheap to clone; all clones are the same places.
 #[derive(Clone)]
-pub(crate) struct Live {
+pub struct Live {
     places: Arc<Semaphore>,
     most: usize,
 }
@@ -21,30 +22,35 @@ pub struct LivePermit {
 }
 
 impl Live {
-    pub(crate) fn new(most: usize) -> Self {
+    /// `most` places, all of them free.
+    pub fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         Self { places: Arc::new(Semaphore::new(most)), most }
     }
 
-    pub(crate) fn most(&self) -> usize {
+    /// How many places there are.
+    pub fn most(&self) -> usize {
         self.most
     }
 
-    pub(crate) fn now(&self) -> usize {
+    /// How many places are taken.
+    pub fn now(&self) -> usize {
         self.most - self.places.available_permits()
     }
 
-    pub(crate) fn try_acquire(&self) -> Option<LivePermit> {
+    /// A place, if one is free.
+    pub fn try_acquire(&self) -> Option<LivePermit> {
         self.places.clone().try_acquire_owned().ok().map(|held| LivePermit { _held: held })
     }
 
-    pub(crate) async fn acquire(&self) -> Result<LivePermit, Error> {
+    /// Waits for a place.
+    pub async fn acquire(&self) -> Result<LivePermit, Error> {
         let held = self.places.clone().acquire_owned().await.map_err(|_| Error::ShutDown)?;
         Ok(LivePermit { _held: held })
     }
 
-    /// No more places are given.
-    pub(crate) fn close(&self) {
+    /// No more places are given; who waits for one is refused.
+    pub fn close(&self) {
         self.places.close();
     }
 }

@@ -5,6 +5,7 @@ use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
 use crate::rate::cut;
+use crate::vitals::Vitals;
 
 /// What is shown of a trap: the reason, and where it happened.
 const MESSAGE_BYTES: usize = 2 << 10;
@@ -35,6 +36,21 @@ pub(crate) fn host_failure(message: impl Into<String>) -> Outcome {
     error.retryable = true;
     Outcome::Failed(error)
 }
+
+/// What the outcome of a guest is once it is held to what it did before: one that
+/// ends early did not do the same. Where the host's own limits ended it, or the
+/// host failed, that is the reason.
+pub(crate) fn of_replay(outcome: Outcome, vitals: &Vitals) -> Outcome {
+    let how = match &outcome {
+        Outcome::Completed(_) => "completed",
+        Outcome::Failed(error) if HOSTS_OWN.contains(&&*error.code) => return outcome,
+        Outcome::Failed(_) => "failed",
+        Outcome::Stopped => return outcome,
+    };
+    vitals.ended_early(how).map_or(outcome, Outcome::Failed)
+}
+
+const HOSTS_OWN: [&str; 5] = ["host_failure", "budget_exhausted", "out_of_fuel", "out_of_memory", "stack_overflow"];
 
 pub(crate) fn out_of_cpu() -> Outcome {
     let message = "nothing is left of the budget `cpu_ms`; give the run, or the tree, a larger one";

@@ -1,40 +1,81 @@
-//! Plugins that are compiled and linked: made once, run often.
+//! Plugins that are ready to run: components that are compiled and linked, and
+//! native programs. Made once, run often.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pleach_kernel::Role;
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 
 use crate::capability;
 use crate::engine::Engines;
 use crate::error::Error;
 use crate::guest::Guest;
+use crate::native::Program;
 use crate::role::{Linked, role_of};
 
 /// A plugin, ready to be started.
 pub struct Plugin {
     digest: Arc<str>,
-    linked: Arc<Linked>,
-    pooled: bool,
-    /// The same plugin on the engine without a pool; made when it is needed.
-    overflow: OnceLock<Result<Arc<Linked>, Error>>,
+    role: Role,
+    work: Work,
     /// When it was last asked for, in the order of asking.
     pub(crate) used: AtomicU64,
 }
 
+/// What a plugin runs as.
+pub(crate) enum Work {
+    Component(Component),
+    Native(Arc<dyn Program>),
+}
+
+/// A component that is compiled and linked.
+pub(crate) struct Component {
+    linked: Arc<Linked>,
+    pooled: bool,
+    /// The same component on the engine without a pool; made when it is needed.
+    overflow: OnceLock<Result<Arc<Linked>, Error>>,
+}
+
 impl Plugin {
-    /// `sha256:` and 64 hexadecimal digits, over the component's bytes.
+    /// A program that is part of the host. `digest` is whatever it is known by.
+    pub fn native(digest: impl Into<Arc<str>>, role: Role, program: Arc<dyn Program>) -> Arc<Self> {
+        Arc::new(Self { digest: digest.into(), role, work: Work::Native(program), used: AtomicU64::new(0) })
+    }
+
+    /// Of a component, `sha256:` and 64 hexadecimal digits over its bytes.
     pub fn digest(&self) -> &Arc<str> {
         &self.digest
     }
 
     /// What it is for.
     pub fn role(&self) -> Role {
-        self.linked.role()
+        self.role
     }
 
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Loads compiled code that this host made.
+    pub(crate) fn from_code(
+        digest: Arc<str>,
+        code: &[u8],
+        linkers: &Linkers,
+        engines: &Engines,
+    ) -> Result<Self, Error> {
+        let component = Component::from_code(code, linkers, engines)?;
+        let role = component.linked.role();
+        Ok(Self { digest, role, work: Work::Component(component), used: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn touch(&self, now: u64) {
+        self.used.fetch_max(now, Ordering::Relaxed);
+    }
+}
+
+impl Component {
     /// Whether it runs in the pool, while a slot is free.
     pub(crate) fn is_pooled(&self) -> bool {
         self.pooled
@@ -44,7 +85,7 @@ impl Plugin {
         &self.linked
     }
 
-    /// The plugin on the engine without a pool.
+    /// The component on the engine without a pool.
     pub(crate) fn on_demand(&self, linkers: &Linkers, engines: &Engines) -> Result<Arc<Linked>, Error> {
         if !self.pooled {
             return Ok(self.linked.clone());
@@ -57,13 +98,7 @@ impl Plugin {
         made.clone()
     }
 
-    /// Loads compiled code that this host made.
-    pub(crate) fn from_code(
-        digest: Arc<str>,
-        code: &[u8],
-        linkers: &Linkers,
-        engines: &Engines,
-    ) -> Result<Self, Error> {
+    fn from_code(code: &[u8], linkers: &Linkers, engines: &Engines) -> Result<Self, Error> {
         // The pool refuses a component that does not fit a slot.
         let in_pool = engines.pool.as_ref().zip(linkers.pooled.as_ref()).and_then(|(pool, linker)| {
             let component = deserialize(&pool.engine, code).ok()?;
@@ -76,11 +111,7 @@ impl Plugin {
                 (linkers.on_demand.link(&component)?, false)
             }
         };
-        Ok(Self { digest, linked: Arc::new(linked), pooled, overflow: OnceLock::new(), used: AtomicU64::new(0) })
-    }
-
-    pub(crate) fn touch(&self, now: u64) {
-        self.used.fetch_max(now, Ordering::Relaxed);
+        Ok(Self { linked: Arc::new(linked), pooled, overflow: OnceLock::new() })
     }
 }
 
@@ -90,10 +121,10 @@ fn unfit(error: &wasmtime::Error) -> Error {
 
 /// Loads compiled code.
 #[expect(unsafe_code, reason = "the code was compiled by this process, or has the MAC of a host of this user")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<wasmtime::component::Component> {
     // SAFETY: `code` is what `Engine::precompile_component` made: in this
     // process, or read by `CodeCache::read`, which checks its MAC.
-    unsafe { Component::deserialize(engine, code) }
+    unsafe { wasmtime::component::Component::deserialize(engine, code) }
 }
 
 /// What plugins of each engine are linked to.
@@ -128,7 +159,7 @@ impl Imports {
         Ok(Self { agent, plain })
     }
 
-    fn link(&self, component: &Component) -> Result<Linked, Error> {
+    fn link(&self, component: &wasmtime::component::Component) -> Result<Linked, Error> {
         let role = role_of(component)
             .ok_or_else(|| Error::Unfit { why: "it exports none of run, judge, route and replan".into() })?;
         let linker = match role {
@@ -152,13 +183,12 @@ mod tests {
         let engines = Engines::new(&limits, 16).unwrap();
         let linkers = Linkers::new(&engines).unwrap();
         let code = engines.on_demand.precompile_component(&std::fs::read(echo).unwrap()).unwrap();
-        let plugin = Plugin::from_code("sha256:00".into(), &code, &linkers, &engines).unwrap();
-        assert_eq!((plugin.role(), plugin.is_pooled()), (Role::Agent, engines.pool.is_some()));
-        assert_eq!(plugin.on_demand(&linkers, &engines).unwrap().role(), Role::Agent);
+        let component = Component::from_code(&code, &linkers, &engines).unwrap();
+        assert_eq!((component.linked().role(), component.is_pooled()), (Role::Agent, engines.pool.is_some()));
+        assert_eq!(component.on_demand(&linkers, &engines).unwrap().role(), Role::Agent);
 
         let without = Engines::new(&limits, 0).unwrap();
         let linkers = Linkers::new(&without).unwrap();
-        let plugin = Plugin::from_code("sha256:00".into(), &code, &linkers, &without).unwrap();
-        assert!(!plugin.is_pooled());
+        assert!(!Component::from_code(&code, &linkers, &without).unwrap().is_pooled());
     }
 }

@@ -17,9 +17,8 @@ use crate::inspect::{self, Inspection};
 use crate::live::{Live, LivePermit};
 use crate::load::Loader;
 use crate::plugin::Plugin;
-use crate::start::{self, Grounds, Job, Stop};
+use crate::start::{Begun, Grounds, Job, Stop};
 use crate::ticker::Ticker;
-use crate::vitals::Vitals;
 
 /// Threads for what guests read from disk.
 const DISK_THREADS: usize = 16;
@@ -86,10 +85,10 @@ impl Sandbox {
     /// Starts a guest and returns at once. `kernel` hears its calls, and how it
     /// ended, from the guest runtime's threads.
     pub fn start(&self, plugin: &Arc<Plugin>, job: Job, kernel: Arc<dyn Kernel>) -> Stop {
-        let vitals = Arc::new(Vitals::new(job.started_at));
-        let task = start::task(plugin.clone(), job, kernel, vitals.clone(), self.0.grounds.clone());
-        self.0.guests.spawn(task);
-        Stop(vitals)
+        let begun = Begun::new(job, kernel, self.limits());
+        let stop = begun.stop();
+        self.0.guests.spawn(begun.run(plugin.clone(), self.0.grounds.clone()));
+        stop
     }
 
     /// A place for one more live guest, if there is one.
@@ -105,6 +104,11 @@ impl Sandbox {
     /// How many guests can be live at once on this machine.
     pub fn max_live(&self) -> usize {
         self.0.live.most()
+    }
+
+    /// The places for live guests.
+    pub fn places(&self) -> &Live {
+        &self.0.live
     }
 
     /// How many places for guests are taken.

@@ -1,9 +1,9 @@
 //! Starting, watching and stopping one guest.
 //!
-//! A guest runs as one task of the guest runtime. The task owns the store, and
-//! the store owns everything of the guest's: dropping the task's future is how
-//! a guest is interrupted, whether it computes (it is stopped at its next
-//! epoch) or waits.
+//! A guest runs as one task: a component on the guest runtime, in a store that
+//! owns everything of its, and a native wherever it is polled. Dropping the
+//! task's future is how a guest is interrupted, whether it computes (it is
+//! stopped at its next epoch) or waits.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -11,22 +11,25 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use pleach_kernel::{Finish, Grant, Lineage, Outcome, Payload, RunId, Timestamp, Usage};
+use pleach_kernel::{Finish, Grant, Lineage, Outcome, Payload, RunError, RunId, Timestamp, Usage};
 use wasmtime::{Engine, Store};
 
-use crate::call::{Kernel, Meter};
+use crate::call::{Kernel, Meter, Parked};
 use crate::capability::files::Roots;
 use crate::config::GuestLimits;
-use crate::engine::Slot;
+use crate::engine::{SLOT_TABLE_ELEMENTS, Slot};
 use crate::error::Error;
-use crate::guest::{Guest, Identity};
+use crate::guest::Guest;
+use crate::hostcalls::{HostCalls, Identity};
+use crate::limiter::JournalLimit;
 use crate::live::LivePermit;
 use crate::load::Loader;
 use crate::outcome;
-use crate::plugin::Plugin;
+use crate::plugin::{Component, Plugin, Work};
+use crate::replay::Replay;
 use crate::role::Linked;
 use crate::ticker::Ticker;
-use crate::vitals::Vitals;
+use crate::vitals::{Interruption, Vitals};
 
 /// A guest that computes gives way after so much fuel, should the epoch be late.
 const FUEL_YIELD: u64 = 1_000_000;
@@ -47,6 +50,8 @@ pub struct Job {
     pub policy_version: u64,
     pub accounts: Option<Arc<dyn Meter>>,
     pub permit: LivePermit,
+    /// What this try did before; the default for one that starts.
+    pub replay: Replay,
 }
 
 /// The way to end a guest that was started. Dropping it ends nothing.
@@ -65,6 +70,20 @@ impl Stop {
     pub fn kill(&self) {
         self.0.kill();
     }
+
+    /// Interrupts the guest like a kill, and has its run fail with `error`: for
+    /// what whoever answers its calls finds wrong with them, such as a spawn that
+    /// is another one in a replay. The first failure counts.
+    pub fn fail(&self, error: RunError) {
+        self.0.fail(error);
+    }
+
+    /// Drops the guest where it waits, to be started again later with what it was
+    /// answered so far. It hears nothing from now on, and [`Kernel::parked`] is
+    /// told in place of its end, unless it had ended or was killed.
+    pub fn park(&self) {
+        self.0.park();
+    }
 }
 
 /// What every run of a sandbox shares.
@@ -80,6 +99,12 @@ enum Place<'a> {
     OnDemand { linked: Arc<Linked>, engine: &'a Engine },
 }
 
+/// How a task ended.
+enum Ending {
+    Finished(Outcome),
+    Parked,
+}
+
 /// Says how a guest ended, exactly once and last of all: also where its task
 /// was dropped with the runtime, or panicked.
 struct Finishing {
@@ -89,103 +114,195 @@ struct Finishing {
     attempt: u32,
     permit: Option<LivePermit>,
     cpu_us: u64,
-    outcome: Option<Outcome>,
+    ending: Option<Ending>,
 }
 
 impl Finishing {
-    fn with(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
+    fn with(mut self, ending: Ending) {
+        self.ending = Some(ending);
     }
 }
 
 impl Drop for Finishing {
     fn drop(&mut self) {
         self.permit = None;
-        let outcome = self.outcome.take().unwrap_or_else(|| {
+        let ending = self.ending.take().unwrap_or_else(|| {
             if std::thread::panicking() {
-                outcome::host_failure("the host failed while it ran this plugin; its log says more")
-            } else {
-                Outcome::Stopped
+                let message = "the host failed while it ran this plugin; its log says more";
+                return Ending::Finished(outcome::host_failure(message));
             }
+            interrupted(&self.vitals)
         });
-        let usage = Usage { cpu_us: self.cpu_us, host_calls: self.vitals.host_calls(), ..Usage::default() };
-        self.kernel.finished(Finish { run_id: self.run_id, attempt: self.attempt, outcome, usage });
+        let Self { run_id, attempt, cpu_us, .. } = *self;
+        let host_calls = self.vitals.host_calls();
+        match ending {
+            Ending::Finished(outcome) => {
+                let usage = Usage { cpu_us, host_calls, ..Usage::default() };
+                self.kernel.finished(Finish { run_id, attempt, outcome, usage });
+            }
+            Ending::Parked => {
+                let calls = self.vitals.calls_begun();
+                self.kernel.parked(Parked { run_id, attempt, cpu_us, host_calls, calls });
+            }
+        }
     }
 }
 
-/// The task of one guest, from its start to its end.
-///
-/// Whatever becomes of the task, `finishing` speaks last: what is declared
-/// later is dropped earlier.
-pub(crate) fn task(
-    plugin: Arc<Plugin>,
+/// How a guest ended that is not polled any more.
+fn interrupted(vitals: &Vitals) -> Ending {
+    match vitals.interruption() {
+        Interruption::Failed(error) => Ending::Finished(Outcome::Failed(error)),
+        Interruption::Killed => Ending::Finished(Outcome::Stopped),
+        Interruption::Parked => Ending::Parked,
+    }
+}
+
+/// Starts a native guest: the future is its task, to be polled wherever whoever
+/// starts it likes. It takes no thread, timer or clock of its own, and is held to
+/// the default limits. A component ends at once with `host_failure`: it takes a
+/// [`crate::Sandbox`] to run one.
+pub fn start_native(
+    plugin: &Arc<Plugin>,
     job: Job,
     kernel: Arc<dyn Kernel>,
-    vitals: Arc<Vitals>,
-    grounds: Arc<Grounds>,
-) -> impl Future<Output = ()> + Send + 'static {
-    let Job { lineage, grant, input, deadline, seed, policy_version, accounts, permit, .. } = job;
-    let mut finishing = Finishing {
-        kernel: kernel.clone(),
-        vitals: vitals.clone(),
-        run_id: lineage.run_id,
-        attempt: lineage.attempt,
-        permit: Some(permit),
-        cpu_us: 0,
-        outcome: None,
+) -> (Stop, impl Future<Output = ()> + Send + 'static) {
+    let begun = Begun::new(job, kernel, &GuestLimits::default());
+    let stop = begun.stop();
+    let plugin = plugin.clone();
+    let task = async move {
+        match plugin.work() {
+            Work::Native(program) => begun.native(program.as_ref()).await,
+            Work::Component(_) => {
+                begun.finishing.with(Ending::Finished(outcome::host_failure(
+                    "a component was started as a native program; it takes a sandbox to run it",
+                )));
+            }
+        }
     };
-    let guest = Guest::new(
-        Identity { lineage, grant, deadline, seed, policy_version },
-        &grounds,
-        kernel,
-        vitals.clone(),
-        accounts.clone(),
-    );
-    async move {
-        let run = guest_of(&plugin, guest, &input, &grounds);
-        let outcome = watch(run, &vitals, &mut finishing.cpu_us, accounts, &grounds.ticker).await;
-        finishing.with(outcome);
+    (stop, task)
+}
+
+/// A guest that was begun and is not polled yet.
+///
+/// Whatever becomes of it, `finishing` speaks last: a field that is declared
+/// earlier is dropped earlier, and so is what a task declares later.
+pub(crate) struct Begun {
+    calls: HostCalls,
+    input: Payload,
+    accounts: Option<Arc<dyn Meter>>,
+    vitals: Arc<Vitals>,
+    /// Its processor time until the replay is over was charged before.
+    is_prepaid: bool,
+    finishing: Finishing,
+}
+
+impl Begun {
+    pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Self {
+        let Job { lineage, grant, input, deadline, started_at, seed, policy_version, accounts, permit, replay } = job;
+        let (run_id, attempt) = (lineage.run_id, lineage.attempt);
+        let (cpu_us, journal) = (replay.cpu_us, JournalLimit::new(limits, replay.size()));
+        let vitals = Arc::new(Vitals::new(replay.begin()));
+        let finishing = Finishing {
+            kernel: kernel.clone(),
+            vitals: vitals.clone(),
+            run_id,
+            attempt,
+            permit: Some(permit),
+            cpu_us: cpu_us.unwrap_or(0),
+            ending: None,
+        };
+        let identity = Identity { lineage, grant, deadline, seed, policy_version };
+        let calls = HostCalls::new(identity, started_at, kernel, vitals.clone(), accounts.clone(), journal);
+        Self { calls, input, accounts, vitals, is_prepaid: cpu_us.is_some(), finishing }
+    }
+
+    pub(crate) fn stop(&self) -> Stop {
+        Stop(self.vitals.clone())
+    }
+
+    /// The task of one guest, from its start to its end.
+    pub(crate) async fn run(self, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
+        match plugin.work() {
+            Work::Native(program) => self.native(program.as_ref()).await,
+            Work::Component(component) => self.component(component, &grounds).await,
+        }
+    }
+
+    async fn native(self, program: &dyn crate::native::Program) {
+        let Self { calls, input, vitals, finishing, .. } = self;
+        let running = program.run(calls, input);
+        let run = async move {
+            match running.await {
+                Ok(output) => Outcome::Completed(output),
+                Err(error) => Outcome::Failed(error),
+            }
+        };
+        let ending = watch(run, &vitals, |poll| poll()).await;
+        finishing.with(ending);
+    }
+
+    async fn component(self, component: &Component, grounds: &Grounds) {
+        let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = self;
+        let before_us = finishing.cpu_us;
+        let mut nanos = 0;
+        let run = guest_of(component, Guest::new(calls, grounds), &input, grounds);
+        let ending = watch(run, &vitals, |poll| {
+            let is_free = is_prepaid && vitals.is_replaying();
+            let polled = {
+                let _computing = grounds.ticker.computing();
+                let begun = Instant::now();
+                let polled = poll();
+                if !is_free {
+                    nanos += begun.elapsed().as_nanos() as u64;
+                }
+                polled
+            };
+            let before = std::mem::replace(&mut finishing.cpu_us, before_us + nanos / 1_000);
+            match &accounts {
+                Some(accounts)
+                    if !is_free && accounts.cpu(finishing.cpu_us - before).is_err() && polled.is_pending() =>
+                {
+                    Poll::Ready(outcome::out_of_cpu())
+                }
+                _ => polled,
+            }
+        })
+        .await;
+        finishing.with(ending);
     }
 }
 
-/// Polls a guest, measures it, and drops it when it is killed or out of means.
+/// Polls a guest, each time through `measure`, and drops it when it is
+/// interrupted.
 async fn watch(
     guest: impl Future<Output = Outcome>,
     vitals: &Vitals,
-    cpu_us: &mut u64,
-    accounts: Option<Arc<dyn Meter>>,
-    ticker: &Ticker,
-) -> Outcome {
+    mut measure: impl FnMut(&mut dyn FnMut() -> Poll<Outcome>) -> Poll<Outcome>,
+) -> Ending {
     let mut guest = pin!(guest);
-    let mut killed = pin!(vitals.killed());
-    let mut nanos = 0;
+    let mut stopped = pin!(vitals.interrupted());
     poll_fn(|context| {
-        if killed.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Outcome::Stopped);
+        if stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(interrupted(vitals));
         }
-        let polled = {
-            let _computing = ticker.computing();
-            let begun = Instant::now();
-            let polled = guest.as_mut().poll(context);
-            nanos += begun.elapsed().as_nanos() as u64;
-            polled
-        };
-        let before = std::mem::replace(cpu_us, nanos / 1_000);
-        if let Some(accounts) = &accounts
-            && accounts.cpu(*cpu_us - before).is_err()
-            && polled.is_pending()
-        {
-            return Poll::Ready(outcome::out_of_cpu());
+        let polled = measure(&mut || guest.as_mut().poll(context));
+        if vitals.has_failed() {
+            return Poll::Ready(interrupted(vitals));
         }
-        polled
+        polled.map(|outcome| Ending::Finished(outcome::of_replay(outcome, vitals)))
     })
     .await
 }
 
 /// A guest from its instantiation to its result. The store is dropped before
 /// the slot that it takes up.
-async fn guest_of(plugin: &Plugin, guest: Guest, input: &Payload, grounds: &Grounds) -> Outcome {
+async fn guest_of(plugin: &Component, mut guest: Guest, input: &Payload, grounds: &Grounds) -> Outcome {
     let limits = &grounds.loader.limits;
+    if plugin.is_pooled() {
+        // Wherever there is a place for it, it is held to what a slot has: else
+        // a replay in another place could take another way.
+        guest.limiter.hold_tables(SLOT_TABLE_ELEMENTS);
+    }
     match place(plugin, &grounds.loader) {
         Ok(Place::Pooled { slot, engine }) => {
             let outcome = in_store(plugin.linked(), engine, guest, input, limits).await;
@@ -197,7 +314,7 @@ async fn guest_of(plugin: &Plugin, guest: Guest, input: &Payload, grounds: &Grou
     }
 }
 
-fn place<'a>(plugin: &Plugin, loader: &'a Loader) -> Result<Place<'a>, Error> {
+fn place<'a>(plugin: &Component, loader: &'a Loader) -> Result<Place<'a>, Error> {
     let pool = loader.engines.pool.as_ref().filter(|_| plugin.is_pooled());
     if let Some((pool, slot)) = pool.and_then(|pool| Some((pool, pool.slot()?))) {
         return Ok(Place::Pooled { slot, engine: &pool.engine });

@@ -1,41 +1,56 @@
 //! What a running guest shares with whoever watches it: the signals to stop,
-//! the logical clock, and the count of its calls.
+//! what it is known to have done before, and the count of its calls.
 //!
 //! It outlives the guest's store, so that a guest that was interrupted in the
 //! middle of anything still leaves its usage behind.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use pleach_kernel::Timestamp;
+use pleach_kernel::RunError;
 use tokio::sync::Notify;
 
-/// By how much each look at the clock moves it on. A guest that spins until the
-/// clock shows a later time has to come to an end, and the same one in a replay.
-const NANOS_A_LOOK: u64 = 1_000;
+use crate::replay::{Known, Replaying};
 
 pub(crate) struct Vitals {
     cancelled: AtomicBool,
     cancel: Notify,
+    /// Killed, parked or failed: the guest is not polled again.
+    interrupted: AtomicBool,
+    interrupt: Notify,
     killed: AtomicBool,
-    kill: Notify,
+    parked: AtomicBool,
+    failure: OnceLock<RunError>,
     host_calls: AtomicU64,
-    /// The logical clock, in nanoseconds since 1970. Only ever grows.
-    clock: AtomicU64,
-    started: u64,
+    /// Numbered calls that the guest has begun.
+    begun: AtomicU32,
+    /// Whether calls are ahead that the guest made before.
+    is_replaying: AtomicBool,
+    /// None once there is nothing left to replay.
+    replaying: Mutex<Option<Replaying>>,
+}
+
+/// Why a guest is not polled again.
+pub(crate) enum Interruption {
+    Failed(RunError),
+    Killed,
+    Parked,
 }
 
 impl Vitals {
-    pub(crate) fn new(started_at: Timestamp) -> Self {
-        let started = started_at.0.saturating_mul(1_000_000).min(u64::MAX / 2);
+    pub(crate) fn new(replaying: Option<Replaying>) -> Self {
         Self {
             cancelled: AtomicBool::new(false),
             cancel: Notify::new(),
+            interrupted: AtomicBool::new(false),
+            interrupt: Notify::new(),
             killed: AtomicBool::new(false),
-            kill: Notify::new(),
+            parked: AtomicBool::new(false),
+            failure: OnceLock::new(),
             host_calls: AtomicU64::new(0),
-            clock: AtomicU64::new(started),
-            started,
+            begun: AtomicU32::new(0),
+            is_replaying: AtomicBool::new(replaying.is_some()),
+            replaying: Mutex::new(replaying),
         }
     }
 
@@ -56,12 +71,60 @@ impl Vitals {
     /// Not a cancel as well: a guest is not told that it is interrupted.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
-        self.kill.notify_waiters();
+        self.interrupt();
+    }
+
+    pub(crate) fn park(&self) {
+        self.parked.store(true, Ordering::SeqCst);
+        self.interrupt();
+    }
+
+    /// Like a kill, but the run fails with `error`; the first one counts. A host
+    /// function cannot trap the guest that called it.
+    pub(crate) fn fail(&self, error: RunError) {
+        let _ = self.failure.set(error);
+        self.interrupt();
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        self.interrupt.notify_waiters();
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    pub(crate) fn failure(&self) -> Option<RunError> {
+        self.failure.get().cloned()
     }
 
     /// Waits until the guest is to be interrupted.
-    pub(crate) async fn killed(&self) {
-        wait_for(&self.killed, &self.kill).await;
+    pub(crate) async fn interrupted(&self) {
+        wait_for(&self.interrupted, &self.interrupt).await;
+    }
+
+    /// Why the guest is interrupted. Being stopped for good goes before being
+    /// parked.
+    pub(crate) fn interruption(&self) -> Interruption {
+        match self.failure() {
+            Some(error) => Interruption::Failed(error),
+            None if self.parked.load(Ordering::SeqCst) && !self.killed.load(Ordering::SeqCst) => Interruption::Parked,
+            None => Interruption::Killed,
+        }
+    }
+
+    /// The guest has begun so many numbered calls.
+    pub(crate) fn begin_call(&self, begun: u32) {
+        self.begun.store(begun, Ordering::Relaxed);
+    }
+
+    pub(crate) fn calls_begun(&self) -> u32 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count_host_call(&self) {
@@ -72,30 +135,28 @@ impl Vitals {
         self.host_calls.load(Ordering::Relaxed)
     }
 
-    /// The clock as a guest sees it, in nanoseconds since 1970.
-    pub(crate) fn look_at_clock(&self) -> u64 {
-        self.clock.fetch_add(NANOS_A_LOOK, Ordering::Relaxed)
+    /// Whether the guest does again what it did before.
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.is_replaying.load(Ordering::Relaxed)
     }
 
-    /// The clock since the run's start, for guests that measure durations.
-    pub(crate) fn look_at_elapsed(&self) -> u64 {
-        self.look_at_clock() - self.started
+    /// What is known of a call that the guest makes now. None: there is nothing
+    /// to replay.
+    pub(crate) fn known(&self, call: u32, what: &str, hash: impl FnOnce() -> u64) -> Option<Result<Known, RunError>> {
+        let mut replaying = self.replaying.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = replaying.as_mut()?.take(call, what, hash);
+        if known.as_ref().is_ok_and(|known| known.last) {
+            *replaying = None;
+            self.is_replaying.store(false, Ordering::Relaxed);
+        }
+        Some(known)
     }
 
-    /// Moves the clock on to the host's time; it never goes back.
-    pub(crate) fn catch_up(&self) {
-        self.advance_to(nanos_now());
-    }
-
-    /// Moves the clock on to `nanos` after the run's start.
-    pub(crate) fn advance_to_elapsed(&self, nanos: u64) {
-        self.advance_to(self.started.saturating_add(nanos));
-    }
-
-    /// Moves the clock on to an instant, in nanoseconds since 1970.
-    pub(crate) fn advance_to(&self, nanos: u64) {
-        // Looks add to the clock for ever; half of the range is theirs.
-        self.clock.fetch_max(nanos.min(u64::MAX / 2), Ordering::Relaxed);
+    /// What is wrong with a guest that ended now: none where it did all that it
+    /// is known to have done.
+    pub(crate) fn ended_early(&self, how: &str) -> Option<RunError> {
+        let replaying = self.replaying.lock().unwrap_or_else(PoisonError::into_inner);
+        replaying.as_ref().map(|replaying| replaying.ended_early(how))
     }
 }
 
@@ -107,35 +168,29 @@ async fn wait_for(flag: &AtomicBool, change: &Notify) {
     }
 }
 
-fn nanos_now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_clock_stands_still_but_for_looks_and_never_goes_back() {
-        let vitals = Vitals::new(Timestamp(1_000));
-        assert_eq!(vitals.look_at_clock(), 1_000_000_000);
-        assert_eq!(vitals.look_at_clock(), 1_000_001_000);
-        vitals.advance_to(5);
-        assert_eq!(vitals.look_at_clock(), 1_000_002_000);
-        vitals.advance_to(2_000_000_000);
-        assert_eq!(vitals.look_at_elapsed(), 1_000_000_000);
-        vitals.advance_to(u64::MAX);
-        assert!(vitals.look_at_clock() < vitals.look_at_clock(), "it does not wrap");
-    }
-
     #[tokio::test]
     async fn a_signal_given_before_anyone_waits_is_seen() {
-        let vitals = Vitals::new(Timestamp(0));
+        let vitals = Vitals::new(None);
         vitals.kill();
-        vitals.killed().await;
+        vitals.interrupted().await;
         assert!(!vitals.is_cancelled());
         vitals.cancel();
         vitals.cancelled().await;
+    }
+
+    #[test]
+    fn a_failure_goes_before_a_kill_and_a_kill_before_parking() {
+        let vitals = Vitals::new(None);
+        vitals.park();
+        assert!(matches!(vitals.interruption(), Interruption::Parked));
+        vitals.kill();
+        assert!(matches!(vitals.interruption(), Interruption::Killed));
+        vitals.fail(RunError::new("a", "m"));
+        vitals.fail(RunError::new("b", "m"));
+        assert!(matches!(vitals.interruption(), Interruption::Failed(error) if &*error.code == "a"));
     }
 }

@@ -81,5 +81,5 @@ fn append(tree: u64, round: u64) -> Append {
         policy_version: 1,
     };
     let events = (0..EVENTS).map(|_| vec![b'e'; EVENT_BYTES]).collect();
-    Append { root, tenant, expected_seq: round * EVENTS, events, summary }
+    Append { root, tenant, expected_seq: round * EVENTS, events, summary, forget: vec![], journal: vec![] }
 }

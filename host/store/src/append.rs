@@ -1,10 +1,12 @@
 //! A tree as the store sees it: what is appended, what is read, the row that sums
 //! it up. How either store keeps them is in `memory.rs` and `sqlite/`.
 
+use std::collections::BTreeMap;
+
 use pleach_kernel::{RootId, Tenant, Timestamp};
 
-use crate::Error;
 use crate::frame::EVENT_LIMIT_BYTES;
+use crate::{Error, digest};
 
 /// The events of one decision, to be written together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,32 @@ pub struct Append {
     pub events: Vec<Vec<u8>>,
     /// The tree after these events, written in the same transaction.
     pub summary: TreeSummary,
+    /// Runs whose journals end: dropped before `journal` is added. A run without a
+    /// journal is none to drop.
+    pub forget: Vec<u32>,
+    /// What guests were answered, in order.
+    pub journal: Vec<JournalEntry>,
+}
+
+/// One answer that a replay of its run could not compute again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// The run's place in its tree.
+    pub run: u32,
+    /// From 0, without a gap, for each run; from 0 again once it was forgotten.
+    pub position: u32,
+    pub body: Vec<u8>,
+    /// What the body mentions and is too large for it.
+    pub blob: Option<Blob>,
+}
+
+/// A large answer, kept once however often it is mentioned, until the last run that
+/// mentions it is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Of the body, as [`digest`](crate::digest) writes it.
+    pub digest: String,
+    pub body: Vec<u8>,
 }
 
 /// Told once what became of an append.
@@ -76,12 +104,42 @@ impl Append {
 
     /// What it takes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.events.iter().map(|event| event.len() + size_of::<Vec<u8>>()).sum::<usize>()
+        let events = self.events.iter().map(|event| event.len() + size_of::<Vec<u8>>());
+        let journal = self.journal.iter().map(JournalEntry::bytes);
+        size_of::<Self>() + events.sum::<usize>() + journal.sum::<usize>() + self.forget.len() * size_of::<u32>()
+    }
+
+    /// Lets go of everything that takes much memory: what is left can only be refused.
+    pub(crate) fn strip(&mut self) {
+        self.events = Vec::new();
+        self.journal = Vec::new();
+        self.forget = Vec::new();
+    }
+
+    /// Refuses a blob that is not what its digest says, or two trees could be given
+    /// each other's answers. Slow for large ones, so not for the writer's thread.
+    pub(crate) fn check_blobs(&self) -> Result<(), Error> {
+        for entry in &self.journal {
+            if let Some(blob) = &entry.blob {
+                let found = digest(&blob.body);
+                if found != blob.digest {
+                    let (position, run, expected) = (entry.position, entry.run, &blob.digest);
+                    return self.refused(format!(
+                        "the blob of answer {position} to run {run} has the digest {found}, not {expected}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refused<T>(&self, detail: String) -> Result<T, Error> {
+        Err(Error::Refused { tree: self.root, detail })
     }
 
     /// Refuses what contradicts itself or exceeds a limit, before anything is written.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let refused = |detail: String| Err(Error::Refused { tree: self.root, detail });
+        let refused = |detail: String| self.refused(detail);
         if self.summary.root != self.root || self.summary.tenant != self.tenant {
             return refused("its summary is of another tree or tenant".into());
         }
@@ -92,14 +150,55 @@ impl Append {
         if self.last_seq() > SEQ_LIMIT {
             return refused(format!("its log would be longer than {SEQ_LIMIT} events; start a new run"));
         }
-        match self.events.iter().position(|event| event.len() > EVENT_LIMIT_BYTES) {
-            Some(at) => refused(format!(
+        if let Some(at) = self.events.iter().position(|event| event.len() > EVENT_LIMIT_BYTES) {
+            return refused(format!(
                 "event {} has {} bytes, more than the {EVENT_LIMIT_BYTES} allowed",
                 self.expected_seq + 1 + at as u64,
                 self.events[at].len(),
-            )),
-            None => Ok(()),
+            ));
         }
+        self.journal.iter().try_for_each(|entry| self.check_entry(entry))
+    }
+
+    fn check_entry(&self, entry: &JournalEntry) -> Result<(), Error> {
+        let JournalEntry { run, position, .. } = entry;
+        let runs = self.summary.run_count;
+        if *run >= runs {
+            return self.refused(format!("answer {position} is to run {run}, the tree has {runs} runs"));
+        }
+        let blob = entry.blob.as_ref().map_or(0, |blob| blob.body.len());
+        match entry.body.len().max(blob) {
+            bytes if bytes > EVENT_LIMIT_BYTES => self.refused(format!(
+                "answer {position} to run {run} has {bytes} bytes, more than the {EVENT_LIMIT_BYTES} allowed"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a journal that does not follow what there is. `stored` says where a
+    /// run's journal has got to; asked once a run at most, and never where there is
+    /// nothing to ask for.
+    pub(crate) fn journal_follows<E: From<Error>>(
+        &self,
+        mut stored: impl FnMut(u32) -> Result<u32, E>,
+    ) -> Result<(), E> {
+        if self.journal.is_empty() {
+            return Ok(());
+        }
+        let mut next: BTreeMap<u32, u32> = self.forget.iter().map(|run| (*run, 0)).collect();
+        for JournalEntry { run, position, .. } in &self.journal {
+            let expected = match next.get(run) {
+                Some(next) => *next,
+                None => stored(*run)?,
+            };
+            let after = position.checked_add(1).filter(|_| *position == expected);
+            let Some(after) = after else {
+                let detail = format!("answer {position} to run {run} does not follow: answer {expected} is next");
+                return Err(Error::Refused { tree: self.root, detail }.into());
+            };
+            next.insert(*run, after);
+        }
+        Ok(())
     }
 
     /// Refuses an append that does not follow `found`, or is for another tenant's tree.
@@ -112,5 +211,12 @@ impl Append {
             return Err(Error::Refused { tree: self.root, detail });
         }
         Ok(())
+    }
+}
+
+impl JournalEntry {
+    fn bytes(&self) -> usize {
+        let blob = self.blob.as_ref().map_or(0, |blob| blob.digest.len() + blob.body.len());
+        size_of::<Self>() + self.body.len() + blob
     }
 }

@@ -84,7 +84,7 @@ mod tests {
             last_seq: 0,
             policy_version: 1,
         };
-        Append { root: TREE, tenant, expected_seq: 0, events: vec![], summary }
+        Append { root: TREE, tenant, expected_seq: 0, events: vec![], summary, forget: vec![], journal: vec![] }
     }
 
     fn fenced() -> Error {

@@ -56,11 +56,29 @@ pub enum Error {
     )]
     AfterFailure { tree: RootId },
 
-    #[error("cannot append to tree {tree}: another host owns it; adopt it first")]
+    #[error("cannot write to tree {tree}: another host owns it; adopt it first")]
     NotOwner { tree: RootId },
 
     #[error("there is no tree {tree} in this store; check the id, or name the store it is in")]
     NoSuchTree { tree: RootId },
+
+    #[error(
+        "cannot keep a snapshot of tree {tree} at seq {seq}: its log ends at {last_seq}; append \
+         first what the snapshot was folded from"
+    )]
+    SnapshotAhead { tree: RootId, seq: u64, last_seq: u64 },
+
+    #[error("cannot remove tree {tree}: it has not ended; cancel it and wait for its end first")]
+    NotEnded { tree: RootId },
+
+    #[error("cannot back up to {path}: there is a file already; name a new one, or move that one away")]
+    BackupExists { path: String },
+
+    #[error("cannot write the backup {path}: {detail}; nothing was left there, mend that and try again")]
+    BackupFailed { path: String, detail: String },
+
+    #[error("a store in memory has no backup; use `sqlite:PATH` for what has to last")]
+    NoBackup,
 
     #[error("cannot append to tree {tree}: {detail}")]
     Refused { tree: RootId, detail: String },

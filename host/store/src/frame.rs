@@ -1,7 +1,7 @@
-//! Frames: consecutive events of one tree in one row. Which rows there are and
-//! how they are found is SQL's business, in `sqlite/`.
+//! Frames: consecutive events of one tree, or entries of one journal, in one row.
+//! Which rows there are and how they are found is SQL's business, in `sqlite/`.
 
-/// The largest event. SQLite could take about 1 GB in one value.
+/// The largest event, journal entry and blob. SQLite could take about 1 GB in one value.
 pub const EVENT_LIMIT_BYTES: usize = 256 << 20;
 
 /// A frame is closed once it is longer than this, so that reading one event never
@@ -22,9 +22,9 @@ pub(crate) fn first_seq(key: i64) -> u64 {
 }
 
 /// The checksum covers the key too, so that a row in another's place is found out.
-pub(crate) fn checksum(key: i64, body: &[u8]) -> u32 {
+pub(crate) fn checksum(key: &[i64], body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&key.to_le_bytes());
+    key.iter().for_each(|part| hasher.update(&part.to_le_bytes()));
     hasher.update(body);
     hasher.finalize()
 }
@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn the_checksum_notices_any_flipped_bit_and_another_key() {
         let (key, mut body) = (key(7, 3), body(&[b"one event"]));
-        let sound = checksum(key, &body);
-        assert_ne!(sound, checksum(key + 1, &body));
+        let sound = checksum(&[key], &body);
+        assert_ne!(sound, checksum(&[key + 1], &body));
         for bit in 0..body.len() * 8 {
             body[bit / 8] ^= 1 << (bit % 8);
-            assert_ne!(sound, checksum(key, &body), "bit {bit}");
+            assert_ne!(sound, checksum(&[key], &body), "bit {bit}");
             body[bit / 8] ^= 1 << (bit % 8);
         }
     }

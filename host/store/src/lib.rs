@@ -16,17 +16,19 @@ mod plugin;
 mod queue;
 mod sqlite;
 mod store;
+mod upkeep;
 
 use std::sync::Arc;
 
 use address::Address;
 
-pub use append::{Append, Done, StoredEvent, TreeFilter, TreeSummary};
+pub use append::{Append, Blob, Done, JournalEntry, StoredEvent, TreeFilter, TreeSummary};
 pub use error::Error;
 pub use frame::EVENT_LIMIT_BYTES;
 pub use plugin::{PluginRow, digest};
 pub use queue::{QUEUE_HIGH_WATER_BYTES, QUEUE_LIMIT_BYTES};
-pub use store::{BoxFuture, Messages, Owner, Stats, Store};
+pub use store::{BoxFuture, Messages, Owner, Snapshot, Stats, Store};
+pub use upkeep::{Problem, Removed, TreeSize};
 
 /// Opens the store that `url` names: `sqlite:PATH` or `memory:`.
 ///

@@ -36,7 +36,7 @@ pub(crate) struct Queued {
     /// Numbers rise in queue order.
     pub(crate) ticket: u64,
     pub(crate) append: Append,
-    /// Set where the queue was full; the events are gone then.
+    /// Set where the queue was full, or a blob wrong; the contents are gone then.
     pub(crate) refused: Option<Error>,
     pub(crate) done: Done,
 }
@@ -78,17 +78,19 @@ impl<W> Queue<W> {
     /// Adds an append; tells `done` at once where the queue is closed.
     pub(crate) fn append(&self, mut append: Append, done: Done) {
         let mut weight = append.bytes();
+        let mismatch = append.check_blobs().err();
         let mut state = self.state();
         if state.closed {
             drop(state);
             return tell(done, Err(Error::Closed));
         }
         let queued_bytes = state.bytes as u64;
-        let refused = (queued_bytes + weight as u64 > QUEUE_LIMIT_BYTES && queued_bytes > 0)
+        let overloaded = (queued_bytes + weight as u64 > QUEUE_LIMIT_BYTES && queued_bytes > 0)
             .then_some(Error::Overloaded { tree: append.root, queued_bytes });
+        let refused = overloaded.or(mismatch);
         if refused.is_some() {
             // It keeps its place, so that answers stay in order, but not its weight.
-            append.events = Vec::new();
+            append.strip();
             weight = append.bytes();
         }
         state.issued += 1;
@@ -100,11 +102,16 @@ impl<W> Queue<W> {
 
     /// Adds other work; hands it back where the queue is closed.
     pub(crate) fn work(&self, work: W) -> Result<(), W> {
+        self.heavy_work(work, 0)
+    }
+
+    /// The same for work that holds so many bytes, which count like those of appends.
+    pub(crate) fn heavy_work(&self, work: W, bytes: usize) -> Result<(), W> {
         let mut state = self.state();
         if state.closed {
             return Err(work);
         }
-        state.push(Job::Work(work), WORK_BYTES);
+        state.push(Job::Work(work), WORK_BYTES + bytes);
         drop(state);
         self.filled.notify_one();
         Ok(())
@@ -239,7 +246,7 @@ mod tests {
             last_seq: events.len() as u64,
             policy_version: 1,
         };
-        Append { root, tenant, expected_seq: 0, events, summary }
+        Append { root, tenant, expected_seq: 0, events, summary, forget: vec![], journal: vec![] }
     }
 
     #[test]

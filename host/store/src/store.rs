@@ -1,11 +1,12 @@
 //! What every store can do. Each rule stated here is held by the contract suite,
 //! `tests/store/contract.rs`, for every store.
 
+use std::path::Path;
 use std::pin::Pin;
 
-use pleach_kernel::{RootId, Tenant};
+use pleach_kernel::{RootId, Tenant, Timestamp};
 
-use crate::{Append, Done, Error, PluginRow, StoredEvent, TreeFilter, TreeSummary};
+use crate::{Append, Done, Error, PluginRow, Problem, Removed, StoredEvent, TreeFilter, TreeSize, TreeSummary};
 
 /// A future that a store hands out.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -13,6 +14,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Takes messages for this host's trees as they arrive, on a thread of the store:
 /// hand them on and return.
 pub type Messages = Box<dyn Fn(Vec<(RootId, Vec<u8>)>) + Send + Sync>;
+
+/// The seq that a snapshot is of, and the state after it.
+pub type Snapshot = (u64, Vec<u8>);
 
 /// Who owns a tree: the one host that may append to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +73,56 @@ pub trait Store: Send + Sync + 'static {
     /// Empty past the end, and for a tree that does not exist.
     fn events(&self, root: RootId, from_seq: u64, limit: usize) -> BoxFuture<'_, Result<Vec<StoredEvent>, Error>>;
 
+    /// What a run was answered, in order from position 0; verified, or
+    /// [`Error::Corrupt`], which names the tree and the run. Empty for a run without
+    /// a journal, and for a tree that does not exist.
+    fn journal(&self, root: RootId, run: u32) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Error>>;
+
+    /// A large answer by its digest; verified, or [`Error::Corrupt`].
+    fn blob(&self, digest: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, Error>>;
+
+    /// Keeps the state of a tree after `seq`, in the place of an older one. It takes
+    /// its turn behind the appends that were called before.
+    ///
+    /// [`Error::SnapshotAhead`] where the log does not reach `seq`, and
+    /// [`Error::NotOwner`] where the tree is another host's.
+    fn put_snapshot(&self, root: RootId, seq: u64, body: Vec<u8>) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// A tree's snapshot and its seq; verified, or [`Error::Corrupt`], which names
+    /// the tree: the whole log says the same as the snapshot did.
+    fn snapshot(&self, root: RootId) -> BoxFuture<'_, Result<Option<Snapshot>, Error>>;
+
     /// The summary of a tree.
     fn tree(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSummary>, Error>>;
 
     /// The trees of a tenant, newest first.
     fn trees(&self, tenant: &Tenant, filter: TreeFilter) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>>;
+
+    /// Every tenant's trees that have not ended, oldest first.
+    fn unfinished(&self) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>>;
+
+    /// Every tenant's ended trees that may go: those that ended before `before` (any
+    /// time, where there is none) and are not among the `keep` of their tenant that
+    /// ended last. The one that ended first comes first; at most `limit`.
+    fn ended(
+        &self,
+        before: Option<Timestamp>,
+        keep: usize,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>>;
+
+    /// What a tree takes up.
+    fn tree_size(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSize>, Error>>;
+
+    /// Removes an ended tree, whoever owns it: its log, journals, blobs that nobody
+    /// else mentions, snapshot, messages, and what it counted for.
+    ///
+    /// It is out of sight at once and for good, as soon as this call's turn has come;
+    /// what it took up is given free in steps, which the future waits for. Where that
+    /// is cut off, the next removal or opening goes on with it.
+    ///
+    /// [`Error::NotEnded`] where the tree has not ended.
+    fn remove(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>>;
 
     /// Keeps a version of a plugin and its component. False where the same version
     /// with the same digest is there already, and then nothing is changed; other
@@ -104,8 +153,9 @@ pub trait Store: Send + Sync + 'static {
     /// All policies a tenant has had, oldest first.
     fn policies(&self, tenant: &Tenant) -> BoxFuture<'_, Result<Vec<(u64, String)>, Error>>;
 
-    /// What a tenant has stored: its events, and its plugins' components, each
-    /// counted once a version.
+    /// What a tenant has stored: its events, journals and snapshots, the blobs that
+    /// its journals mention, each counted once a tree, and its plugins' components,
+    /// each counted once a version.
     fn stored_bytes(&self, tenant: &Tenant) -> BoxFuture<'_, Result<u64, Error>>;
 
     /// Who owns a tree.
@@ -127,6 +177,24 @@ pub trait Store: Send + Sync + 'static {
     /// another one; now and then without reason. So that nothing is missed: call
     /// it, then look, then await it.
     fn changed(&self) -> BoxFuture<'static, ()>;
+
+    /// Copies everything that is committed by now to a new file, while this and other
+    /// processes write; its size in bytes. The copy is on disk when it is answered,
+    /// and is a store like any other.
+    ///
+    /// [`Error::BackupExists`] where there is a file, [`Error::NoBackup`] in memory.
+    /// A process that is killed meanwhile leaves a file beside it that ends in
+    /// `.partial` and is of no use.
+    fn backup(&self, file: &Path) -> BoxFuture<'_, Result<u64, Error>>;
+
+    /// Verifies everything that the store can verify by itself, and goes on after
+    /// the first problem. None found, the answer is empty.
+    fn check(&self) -> BoxFuture<'_, Result<Vec<Problem>, Error>>;
+
+    /// Gives the room of what was removed back to the file system. Writes wait for
+    /// it, other processes' too, and it needs as much room again while it lasts: for
+    /// quiet hours.
+    fn vacuum(&self) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Counters since the store was opened.
     fn stats(&self) -> Stats;

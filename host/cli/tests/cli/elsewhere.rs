@@ -33,6 +33,19 @@ fn a_run_is_followed_from_another_process_to_its_end() {
 }
 
 #[test]
+fn following_a_run_ends_when_its_host_is_killed() {
+    let desk = Desk::new();
+    let (running, id) = desk.start_sleeper();
+    let mut follower = desk.start(&["events", &id, "--follow", "--format", "ndjson"]);
+    follower.stdout_until(|line| line.contains(r#""status":"started""#));
+    running.signal("KILL");
+    running.finish();
+    let followed = follower.finish();
+    assert_eq!(followed.code, 0, "{}", followed.told());
+    followed.says(&["the host that ran this is gone", &format!("pleach resume {id}")]);
+}
+
+#[test]
 fn a_run_that_goes_on_elsewhere_is_shown_as_it_stands() {
     let desk = Desk::new();
     let (running, id) = desk.start_sleeper();

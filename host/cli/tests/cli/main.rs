@@ -5,9 +5,14 @@
 //! it is what goes in and what comes out.
 
 mod elsewhere;
+mod full_disk;
 mod interrupt;
+mod kill;
 mod plugins;
 mod policy;
 mod program;
 mod results;
+mod resume;
+mod stuck;
+mod upkeep;
 mod usage;

@@ -92,12 +92,42 @@ fn an_unknown_agent_is_answered_with_those_there_are() {
 }
 
 #[test]
+fn what_may_be_removed_is_never_guessed() {
+    let says = ["neither --older-than nor --keep", "hint: give one", "30d"];
+    refused(&["gc"], &says);
+    refused(&["gc", "--dry-run"], &says);
+    refused(&["gc", "--older-than", "30"], &["--older-than", "`30d`", "`12h`"]);
+    refused(&["gc", "--older-than", "soon"], &["--older-than", "soon"]);
+    refused(&["gc", "--keep", "-1"], &["-1"]);
+    refused(&["gc", "--keep", "many"], &["--keep", "many"]);
+    refused(&["gc", "--keep", "1", "--dry-run", "--vacuum"], &["--dry-run", "--vacuum"]);
+}
+
+#[test]
+fn what_to_do_with_a_store_is_said() {
+    refused(&["store"], &["Usage: pleach store", "backup", "check", "vacuum"]);
+    refused(&["store", "backup"], &["<FILE>"]);
+    refused(&["store", "backup", "a.db", "b.db"], &["b.db"]);
+    refused(&["store", "check", "--format", "xml"], &["xml", "json"]);
+    refused(&["store", "shrink"], &["'shrink'"]);
+}
+
+#[test]
 fn looking_for_runs_leaves_no_store_behind() {
     let desk = Desk::new();
-    for arguments in [&["runs"][..], &["tree", "01938f2e"], &["events", "01938f2e"], &["cancel", "01938f2e"]] {
+    for arguments in [
+        &["runs"][..],
+        &["tree", "01938f2e"],
+        &["events", "01938f2e"],
+        &["cancel", "01938f2e"],
+        &["gc", "--keep", "1"],
+        &["store", "check"],
+        &["store", "vacuum"],
+        &["store", "backup", "copy.db"],
+    ] {
         desk.expect(2, arguments).says(&["sqlite:.pleach/pleach.db", "there is no such file", "--store"]);
     }
-    assert!(!desk.path(".pleach").exists());
+    assert!(!desk.path(".pleach").exists() && !desk.path("copy.db").exists());
     desk.expect(2, &["runs", "--store", "memory:"]).says(&["memory:"]);
 }
 

@@ -3,71 +3,152 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Action, Caller, Code, Denial, Evaluate, Evaluation, JoinAnswer, JoinPolicy, Payload, Plan, Planned, Query,
-    Replanning, RunId, RunStatus, Spawn, SpawnGroup, SpawnRequest, Surface,
+    Action, CallSite, Caller, Code, Denial, Evaluate, Evaluation, JoinAnswer, JoinPolicy, Nondeterminism, Payload,
+    Plan, Planned, Query, Replanning, RunError, RunId, RunStatus, Spawn, SpawnGroup, SpawnRequest, Surface,
 };
-use pleach_sandbox::{Call, CallError, FailureCode, Reply};
+use pleach_sandbox::{Asked, Call, CallError, FailureCode, Reply};
 
 use super::Driver;
-use super::waiting::{Answer, Joiner, only_member};
+use super::waiting::{Answer, Joiner, Planning, only_member};
 
 /// How long an agent call takes at most where it does not say.
 const AGENT_CALL_TIMEOUT_MS: u64 = 60_000;
 
 impl Driver {
     pub(super) fn guest_call(&mut self, run: RunId, call: Call) {
-        if self.broken.is_some() {
+        if !self.decides() {
             return; // The reply is dropped, and the guest is being stopped.
         }
         let now = self.shared.clock.now();
         match call {
-            Call::SpawnRun { request, call_index, reply } => {
-                let spawn = self.resolved(request);
-                self.note_queue();
-                let answer = self.tree.spawn_run(now, run, Surface::Guest, spawn, call_index);
-                self.answers.push(Answer::Spawned(reply, Box::new(answer.map_err(CallError::Denied))));
+            Call::SpawnRun { request, site, reply } => self.spawn_run(run, request, site, reply),
+            Call::SpawnGroup { members, key_prefix, join, site, reply } => {
+                self.spawn_group(run, members, key_prefix, join, site, reply);
             }
-            Call::SpawnGroup { members, key_prefix, join, call_index, reply } => {
-                self.note_queue();
-                let members = members.into_iter().map(|member| self.resolved(member)).collect();
-                let group = SpawnGroup { members, key_prefix, join, node_id: None };
-                let answer = self.tree.spawn_group(now, run, Surface::Guest, group, call_index);
-                self.answers.push(Answer::Grouped(reply, answer.map_err(CallError::Denied)));
-            }
-            Call::Join { group, reply } => match self.tree.join(now, Caller::Run(run), Surface::Guest, group) {
+            Call::Join { group, call, reply } => match self.tree.join(now, Caller::Run(run), Surface::Guest, group) {
                 Ok(JoinAnswer::Decided(result)) => self.answers.push(Answer::Joined(reply, Ok(*result))),
                 Ok(JoinAnswer::Waiting) => self.waiting.join(run, group, Joiner::Join(reply)),
-                Err(denial) => self.answers.push(Answer::Joined(reply, Err(CallError::Denied(denial)))),
-            },
-            Call::AgentCall { request, call_index, reply } => self.agent_call(run, request, call_index, reply),
-            Call::Cancel { request, reply } => {
-                let answer = self.tree.cancel_subtree(now, Caller::Run(run), Surface::Guest, &request);
-                self.answers.push(Answer::GuestCancelled(reply, answer.map_err(CallError::Denied)));
-            }
-            Call::Evaluate { run_id, replanner, config, reply } => {
-                let replanner = replanner.map(|target| {
-                    let resolution = self.shared.registry.resolve(self.tree.tenant(), &target);
-                    (target, resolution)
-                });
-                let ask = Evaluate { run_id, replanner, config };
-                match self.tree.evaluate(now, run, Surface::Guest, ask) {
-                    Ok(Replanning::Answered(answer)) => self.answers.push(Answer::Evaluated(reply, Ok(*answer))),
-                    Ok(Replanning::Asked { planner, of }) => {
-                        self.waiting.plan(run, planner, of, reply);
-                    }
-                    Err(denial) => self.answers.push(Answer::Evaluated(reply, Err(CallError::Denied(denial)))),
+                Err(denial) => {
+                    let answer = Err(CallError::Denied(denial));
+                    self.record_refusal(run, || Asked::join(call, group), &answer);
+                    self.answers.push(Answer::Joined(reply, answer));
                 }
+            },
+            Call::AgentCall { request, site, reply } => self.agent_call(run, request, site, reply),
+            Call::Cancel { request, asked, reply } => {
+                let answer = self.tree.cancel_subtree(now, Caller::Run(run), Surface::Guest, &request);
+                let answer = answer.map_err(CallError::Denied);
+                self.record_answer(run, asked, &answer);
+                self.answers.push(Answer::GuestCancelled(reply, answer));
             }
-            Call::Query { query, reply } => {
+            Call::Evaluate { run_id, replanner, config, site, asked, reply } => {
+                self.evaluate(run, run_id, replanner, config, site, asked, reply);
+            }
+            Call::Query { query, asked, reply } => {
                 let answer = self.query(run, &query);
+                self.record_answer(run, asked, &answer);
                 self.answers.push(Answer::Queried(reply, answer));
             }
-            Call::RemainingBudget { reply } => {
+            Call::RemainingBudget { asked, reply } => {
                 let left = self.pools.remaining(&self.tree, run);
+                self.record_answer(run, asked, &Ok(left));
                 self.answers.push(Answer::Budget(reply, left));
             }
-            Call::Progress(progress) => self.tree.record_progress(now, run, progress),
+            Call::Sleep { duration_ms, until, asked, reply } => {
+                let woken_at = until.unwrap_or_else(|| now.plus_ms(duration_ms));
+                if until.is_none() {
+                    // Before it sleeps: a host that starts over knows how much of it is left.
+                    self.record_answer(run, asked, &Ok(woken_at));
+                }
+                self.waiting.sleep(run, woken_at, reply);
+            }
+            Call::Progress { progress, call } => self.tree.record_progress(now, run, call, progress),
             Call::Deny { denial } => self.tree.record_denial(now, run, denial),
+            Call::Record { entry } => self.record(run, entry),
+            Call::Intend { entry, reply } => self.intend(run, entry, reply),
+            Call::Fetch { digest, reply } => self.fetch(digest, reply),
+        }
+    }
+
+    fn spawn_run(&mut self, run: RunId, request: SpawnRequest, site: CallSite, reply: Reply<pleach_kernel::Spawned>) {
+        let now = self.shared.clock.now();
+        let asked = request.clone();
+        let spawn = self.resolved(request);
+        let answer = match self.tree.replayed_spawn(run, site.call, &spawn) {
+            Some(Ok(spawned)) => Ok(spawned),
+            Some(Err(difference)) => return self.differs(run, &difference),
+            None => {
+                self.note_queue();
+                self.tree.spawn_run(now, run, Surface::Guest, spawn, site).map_err(CallError::Denied)
+            }
+        };
+        self.record_refusal(run, || Asked::spawn_run(site.call, &asked), &answer);
+        self.answers.push(Answer::Spawned(reply, Box::new(answer)));
+    }
+
+    fn spawn_group(
+        &mut self,
+        run: RunId,
+        members: Vec<SpawnRequest>,
+        key_prefix: Option<Arc<str>>,
+        join: JoinPolicy,
+        site: CallSite,
+        reply: Reply<pleach_kernel::SpawnedGroup>,
+    ) {
+        let now = self.shared.clock.now();
+        let asked = (members.clone(), key_prefix.clone());
+        let members = members.into_iter().map(|member| self.resolved(member)).collect();
+        let group = SpawnGroup { members, key_prefix, join, node_id: None, agent_call: false };
+        let answer = match self.tree.replayed_group(run, site.call, &group) {
+            Some(Ok(spawned)) => Ok(spawned),
+            Some(Err(difference)) => return self.differs(run, &difference),
+            None => {
+                self.note_queue();
+                self.tree.spawn_group(now, run, Surface::Guest, group, site).map_err(CallError::Denied)
+            }
+        };
+        let asked = || Asked::spawn_group(site.call, &asked.0, asked.1.as_deref(), &join);
+        self.record_refusal(run, asked, &answer);
+        self.answers.push(Answer::Grouped(reply, answer));
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of one call")]
+    fn evaluate(
+        &mut self,
+        run: RunId,
+        run_id: Option<RunId>,
+        replanner: Option<Arc<str>>,
+        config: Option<Payload>,
+        site: CallSite,
+        asked: Asked,
+        reply: Reply<Evaluation>,
+    ) {
+        let now = self.shared.clock.now();
+        let replanner = replanner.map(|target| {
+            let resolution = self.shared.registry.resolve(self.tree.tenant(), &target);
+            (target, resolution)
+        });
+        let ask = Evaluate { run_id, replanner, config };
+        let planned = match self.tree.replayed_planner(run, site.call, &ask) {
+            Some(Ok((planner, of))) => Ok(Replanning::Asked { planner, of }),
+            Some(Err(difference)) => return self.differs(run, &difference),
+            None => self.tree.evaluate(now, run, Surface::Guest, ask, site),
+        };
+        let answer = match planned {
+            Ok(Replanning::Asked { planner, of }) => {
+                return self.waiting.plan(planner, Planning { run, of, asked, reply: Some(reply) });
+            }
+            Ok(Replanning::Answered(answer)) => Ok(*answer),
+            Err(denial) => Err(CallError::Denied(denial)),
+        };
+        self.record_answer(run, asked, &answer);
+        self.answers.push(Answer::Evaluated(reply, answer));
+    }
+
+    /// A guest that is run again asks something else than before.
+    fn differs(&mut self, run: RunId, difference: &Nondeterminism) {
+        if let Some(guest) = self.guests.get(&run) {
+            guest.stop.fail(RunError::new("nondeterminism", difference.to_string()));
         }
     }
 
@@ -76,7 +157,7 @@ impl Driver {
     fn note_queue(&mut self) {
         if self.tree.policy().quotas.max_queued.is_some() {
             let now = self.tree.ready_count() as u64;
-            let used = self.shared.dispatcher.queued(&self.mailbox.tenant, self.queued_runs, now);
+            let used = self.line.queued(self.queued_runs, now);
             self.queued_runs = now;
             self.tree.set_queued(used);
         }
@@ -92,27 +173,38 @@ impl Driver {
         &mut self,
         run: RunId,
         mut request: SpawnRequest,
-        call_index: u32,
+        site: CallSite,
         reply: Reply<pleach_kernel::MemberOutcome>,
     ) {
         let now = self.shared.clock.now();
+        let asked = request.clone();
         let timeout_ms = request.timeout_ms.take().unwrap_or(AGENT_CALL_TIMEOUT_MS);
         let key_prefix = request.spawn_key.take();
-        self.note_queue();
         let group = SpawnGroup {
             members: vec![self.resolved(request)],
             key_prefix,
             join: JoinPolicy { timeout_ms: Some(timeout_ms), ..JoinPolicy::default() },
             node_id: None,
+            agent_call: true,
         };
-        match self.tree.spawn_group(now, run, Surface::Guest, group, call_index) {
+        let spawned = match self.tree.replayed_group(run, site.call, &group) {
+            Some(Ok(spawned)) => Ok(spawned),
+            Some(Err(difference)) => return self.differs(run, &difference),
+            None => {
+                self.note_queue();
+                self.tree.spawn_group(now, run, Surface::Guest, group, site).map_err(CallError::Denied)
+            }
+        };
+        match spawned {
             Ok(spawned) => match self.tree.join_result(spawned.group_id) {
                 Some(result) => self.answers.push(Answer::Called(reply, Ok(only_member(&result)))),
-                None => {
-                    self.waiting.join(run, spawned.group_id, Joiner::Call(reply));
-                }
+                None => self.waiting.join(run, spawned.group_id, Joiner::Call(reply)),
             },
-            Err(denial) => self.answers.push(Answer::Called(reply, Err(CallError::Denied(denial)))),
+            Err(refused) => {
+                let answer = Err(refused);
+                self.record_refusal(run, || Asked::agent_call(site.call, &asked), &answer);
+                self.answers.push(Answer::Called(reply, answer));
+            }
         }
     }
 

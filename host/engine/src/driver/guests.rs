@@ -1,131 +1,143 @@
 //! Guests: start those that are ready, stop those that are to be stopped.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Instant;
 
-use pleach_kernel::{Finish, Outcome, RunError, RunId, Timestamp, Usage};
-use pleach_sandbox::{Job, LivePermit, Plugin, Stop};
+use pleach_kernel::{Finish, RunId, Timestamp};
+use pleach_sandbox::{Job, LivePermit, Plugin, Replay, Stop};
+use tokio::time::Instant;
 
 use super::Driver;
 use crate::dispatch::{Place, Taken};
-use crate::error::Error;
-use crate::mailbox::Input;
 use crate::meter::RunMeter;
 
 /// A guest that runs.
 pub(super) struct Guest {
     pub attempt: u32,
     pub stop: Stop,
-    meter: Option<Arc<RunMeter>>,
+    pub meter: Option<Arc<RunMeter>>,
+    /// Entries in its journal, and the append that has the last of them.
+    pub journal_len: u32,
+    pub journal_in: u64,
+    /// It is being dropped from memory.
+    pub parking: bool,
+    /// What it waited for has come meanwhile.
+    pub woken: bool,
+    /// When it is looked at whether it has waited too long, if it is.
+    pub looked_after: bool,
     _place: Place,
 }
 
 /// A run that was decided to start, and starts once that is queued.
 pub(super) struct Starting {
-    run: RunId,
-    plugin: Arc<Plugin>,
-    permit: LivePermit,
-    place: Place,
+    pub run: RunId,
+    pub plugin: Arc<Plugin>,
+    pub permit: LivePermit,
+    pub place: Place,
+    /// What its guest was answered before, and how many entries that is.
+    pub replay: Replay,
+    pub journal_len: u32,
+    /// What it took before, where it was parked.
+    pub meter: Option<Arc<RunMeter>>,
 }
 
 impl Driver {
     /// Decides which ready runs start: those whose code is there, while the
     /// tree, the tenant and the host have places.
     pub(super) fn start_ready(&mut self, now: Timestamp) {
-        let mut room = self.tree.room(self.waiting.count()) as usize;
-        if room > 0 && self.tree.ready_count() > 0 {
-            let ready: Vec<RunId> = self.tree.ready().take(room).collect();
-            for run in ready {
-                if room == 0 {
-                    break;
-                }
-                let Some(plugin) = self.code_for(run) else { continue };
-                let (tenant, quotas) = (self.tree.tenant(), self.tree.policy().quotas);
-                let taken = self.shared.dispatcher.place(&self.shared.sandbox, tenant, &quotas, &self.mailbox);
-                let (permit, place) = match taken {
-                    Taken::Place(permit, place) => (permit, place),
-                    Taken::QuotaFull => {
-                        // Somebody else has the place that this tree was woken
-                        // for, and wakes the next in line when it is free.
-                        self.offered = false;
-                        break;
-                    }
-                    Taken::HostFull => break,
-                };
-                if self.tree.start(now, run) {
-                    self.starting.push(Starting { run, plugin, permit, place });
-                    room -= 1;
-                }
+        for (run, plugin) in self.startable() {
+            let Some((permit, place)) = self.take_place() else { break };
+            if self.tree.start(now, run) {
+                let (replay, journal_len, meter) = (Replay::default(), 0, None);
+                self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter });
             }
         }
         if std::mem::take(&mut self.offered) && self.starting.is_empty() {
-            self.shared.dispatcher.pass_on(&self.mailbox.tenant);
+            self.line.pass_on();
         }
         let queued = self.tree.ready_count() as u64;
         if queued != self.queued_runs {
-            self.shared.dispatcher.queued(&self.mailbox.tenant, self.queued_runs, queued);
+            self.line.queued(self.queued_runs, queued);
             self.queued_runs = queued;
         }
     }
 
-    /// The code of a ready run; where it is not in memory, it is fetched, and
-    /// the run stays ready until then.
-    fn code_for(&mut self, run: RunId) -> Option<Arc<Plugin>> {
-        let digest = self.tree.run(run)?.spec.plugin.digest.clone();
-        if let Some(plugin) = self.shared.sandbox.cached(&digest) {
-            return Some(plugin);
+    /// As many ready runs as the tree has room for, with their code; those without
+    /// hold up nobody, and have it fetched.
+    fn startable(&mut self) -> Vec<(RunId, Arc<Plugin>)> {
+        let room = self.tree.room(self.waiting.count()) as usize;
+        let mut found: Vec<(RunId, Arc<Plugin>)> = Vec::with_capacity(room.min(self.tree.ready_count()));
+        let mut absent: Vec<RunId> = Vec::new();
+        let digest_of = |run: RunId| self.tree.run(run).map(|run| &run.spec.plugin.digest);
+        for run in self.tree.ready() {
+            if found.len() == room {
+                break;
+            }
+            let Some(digest) = digest_of(run) else { continue };
+            // Neighbours are mostly of one plugin.
+            let known = found.last().filter(|(_, plugin)| plugin.digest() == digest).map(|(_, plugin)| plugin.clone());
+            if let Some(plugin) = known.or_else(|| self.shared.guests.cached(digest)) {
+                found.push((run, plugin));
+            } else if !absent.iter().any(|other| digest_of(*other) == Some(digest)) {
+                absent.push(run);
+            }
         }
-        if self.loading.insert(digest.clone()) {
-            let (shared, mailbox) = (self.shared.clone(), self.mailbox.clone());
-            self.shared.runtime.spawn(async move {
-                let result = load(&shared, &digest).await;
-                mailbox.send(Input::Loaded { digest, result });
-            });
+        for run in absent {
+            self.code_for(run);
         }
-        None
+        found
     }
 
-    /// Code has arrived, and the turn that follows starts what waited for it.
-    /// Where it cannot be had, the runs that need it fail.
-    pub(super) fn code_loaded(&mut self, digest: Arc<str>, result: Result<Arc<Plugin>, Error>) {
-        self.loading.remove(&digest);
-        let Err(error) = result else { return };
-        let now = self.shared.clock.now();
-        let stranded: Vec<RunId> = self
-            .tree
-            .ready()
-            .filter(|run| self.tree.run(*run).is_some_and(|run| run.spec.plugin.digest == digest))
-            .collect();
-        for run in stranded {
-            if self.tree.start(now, run) {
-                let mut cause = RunError::new("plugin_unavailable", error.to_string());
-                cause.retryable = true;
-                let attempt = self.tree.run(run).map_or(1, |run| run.attempt);
-                let outcome = Outcome::Failed(cause);
-                self.tree.finish(now, Finish { run_id: run, attempt, outcome, usage: Usage::default() });
+    /// A place for one more guest; where there is none, this tree is woken when
+    /// there may be.
+    pub(super) fn take_place(&mut self) -> Option<(LivePermit, Place)> {
+        let guests = &self.shared.guests;
+        let quotas = self.tree.policy().quotas;
+        let (live, memory_bytes) = (guests.live(), guests.memory_bytes());
+        match self.shared.dispatcher.place(&self.line, live, memory_bytes, &quotas, &self.mailbox) {
+            Taken::Place(permit, place) => Some((permit, place)),
+            Taken::QuotaFull => {
+                // Somebody else has the place that this tree was woken for, and
+                // wakes the next in line when it is free.
+                self.offered = false;
+                None
             }
+            Taken::HostFull => None,
         }
     }
 
     /// Starts what was decided to start; its events are queued by now.
     pub(super) fn start_guests(&mut self) {
-        for Starting { run: id, plugin, permit, place } in std::mem::take(&mut self.starting) {
+        for starting in std::mem::take(&mut self.starting) {
+            let Starting { run: id, plugin, permit, place, replay, journal_len, meter } = starting;
             let Some(run) = self.tree.run(id).filter(|_| self.tree.guest_active(id)) else { continue };
-            let meter = self.pools.meter(&self.tree, id);
+            let meter = meter.or_else(|| self.pools.meter(&self.tree, id));
             let job = Job {
                 lineage: self.tree.lineage(run),
                 grant: run.spec.request.scopes.clone(),
                 input: run.spec.request.input.clone(),
                 deadline: run.deadline(),
-                started_at: self.shared.clock.now(),
+                started_at: run.attempt_started_at(),
                 seed: run.seed(),
                 policy_version: self.tree.policy().version,
                 accounts: meter.clone().map(|meter| meter as Arc<dyn pleach_sandbox::Meter>),
                 permit,
+                replay,
             };
             let attempt = run.attempt;
-            let stop = self.shared.sandbox.start(&plugin, job, self.mailbox.clone());
-            self.guests.insert(id, Guest { attempt, stop, meter, _place: place });
+            let stop = self.shared.guests.start(&plugin, job, self.mailbox.clone());
+            let guest = Guest {
+                attempt,
+                stop,
+                meter,
+                journal_len,
+                journal_in: 0,
+                parking: false,
+                woken: false,
+                looked_after: false,
+                _place: place,
+            };
+            self.guests.insert(id, guest);
         }
         // A run may have been cancelled in the turn that started it.
         self.stop_guests();
@@ -135,7 +147,7 @@ impl Driver {
     pub(super) fn stop_guests(&mut self) {
         let now = Instant::now();
         if self.starting.is_empty() {
-            let due = now + self.shared.grace;
+            let due = now + self.shared.habits.grace;
             for run in self.tree.stops(self.stops_done) {
                 if let Some(guest) = self.guests.get(&run) {
                     guest.stop.cancel();
@@ -153,25 +165,21 @@ impl Driver {
 
     pub(super) fn guest_finished(&mut self, finish: Finish) {
         let run = finish.run_id;
-        let meter = self.guests.remove(&run).and_then(|guest| guest.meter);
-        self.waiting.forget(run);
-        if self.broken.is_none() {
-            self.tree.finish(self.shared.clock.now(), finish);
+        // What is told twice counts once.
+        let Entry::Occupied(guest) = self.guests.entry(run) else { return };
+        if guest.get().attempt != finish.attempt {
+            return;
         }
+        let guest = guest.remove();
+        self.waiting.forget(run);
+        if !self.decides() {
+            return;
+        }
+        self.forget_journal(run, guest.journal_len, guest.journal_in);
+        self.tree.finish(self.shared.clock.now(), finish);
         // Only now is what it took counted by the kernel.
-        if let Some(meter) = meter {
+        if let Some(meter) = guest.meter {
             meter.settle(&self.tree);
         }
     }
-}
-
-async fn load(shared: &super::Shared, digest: &str) -> Result<Arc<Plugin>, Error> {
-    let bytes = || async {
-        match shared.store.component(digest).await {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err("the store does not have it; publish the same version again".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    };
-    Ok(shared.sandbox.load(digest, bytes).await?)
 }

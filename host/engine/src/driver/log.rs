@@ -1,34 +1,86 @@
 //! The log: queue what was decided, and let out what waited for the disk.
 
-use pleach_kernel::{Event, Fact};
+use pleach_kernel::{Event, Fact, Tree};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Driver;
 use super::waiting::Answer;
 use crate::append::append;
+use crate::error::Error;
 use crate::events::Reached;
 use crate::mailbox::Input;
 use crate::run::Ended;
+
+/// What one run adds to a snapshot takes about as long to read as so many events
+/// take to fold.
+const EVENTS_A_RUN: u64 = 4;
+
+/// A tree as a snapshot has it; none where the host is shutting down.
+async fn encoded(tree: Tree) -> Option<Vec<u8>> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Some(tree.snapshot());
+    }
+    // Copying the tree is cheap beside this, which would hold up others here.
+    tokio::task::spawn_blocking(move || tree.snapshot()).await.ok()
+}
 
 impl Driver {
     /// Queues in the store what was decided since the last time. From here on
     /// the decision stands in order, and guests may be told.
     pub(super) fn commit(&mut self) {
         let events = self.tree.take_events();
-        if events.is_empty() || self.broken.is_some() {
+        if (events.is_empty() && self.journals.is_empty()) || self.broken.is_some() {
             return;
         }
         self.note_decisions(&events);
-        let append = append(&self.tree, self.queued_seq, &events);
+        let append = append(&self.tree, self.queued_seq, &events, std::mem::take(&mut self.journals));
         self.queued_seq = self.tree.seq();
+        self.appends_queued += 1;
         if self.mailbox.feed.is_watched() {
             self.mailbox.feed.remember(append.expected_seq + 1, &append.events);
         }
-        let (mailbox, seq) = (self.mailbox.clone(), self.queued_seq);
+        let (mailbox, number, seq) = (self.mailbox.clone(), self.appends_queued, self.queued_seq);
         let done = move |result| {
             // The driver may be gone: then nobody waits for this.
-            let _ = mailbox.send(Input::Durable { seq, result });
+            let _ = mailbox.send(Input::Durable { append: number, seq, result });
         };
         self.shared.store.append(append, Box::new(done));
+        self.take_snapshot();
+    }
+
+    /// Has the state written down beside the log, now and then, so that a host
+    /// that starts over need not fold all of it. What is folded after it is in
+    /// proportion to what is read with it.
+    fn take_snapshot(&mut self) {
+        let growth = self.shared.habits.snapshot_every.max(EVENTS_A_RUN * self.tree.runs().len() as u64);
+        if self.snapshotting || self.tree.seq() - self.snapshot_seq < growth || self.tree.is_ended() {
+            return;
+        }
+        self.snapshotting = true;
+        self.snapshot = Some((self.appends_queued, self.tree.clone()));
+    }
+
+    /// Puts a snapshot beside the log that leads to it, once that is on disk: what
+    /// the disk refuses was never so.
+    fn put_snapshot(&mut self) {
+        let Some((_, tree)) = self.snapshot.take_if(|(append, _)| *append <= self.appends_durable) else { return };
+        let (seq, root) = (tree.seq(), tree.id());
+        let (store, mailbox) = (self.shared.store.clone(), self.mailbox.clone());
+        self.shared.runtime.spawn(async move {
+            let body = encoded(tree).await;
+            if let Some(body) = body
+                && let Err(error) = store.put_snapshot(root, seq, body).await
+            {
+                // The log is whole without it.
+                tracing::warn!(run_id = %root, seq, %error, "no snapshot was made");
+            }
+            mailbox.send(Input::Snapshot { seq });
+        });
+    }
+
+    pub(super) fn snapshot_made(&mut self, seq: u64) {
+        self.snapshotting = false;
+        self.snapshot_seq = seq;
     }
 
     /// What decisions mean for the meters of running guests.
@@ -40,9 +92,10 @@ impl Driver {
     }
 
     /// The store has answered.
-    pub(super) fn durable(&mut self, seq: u64, result: Result<(), pleach_store::Error>) {
+    pub(super) fn durable(&mut self, append: u64, seq: u64, result: Result<(), pleach_store::Error>) {
         match result {
             Ok(()) => {
+                self.appends_durable = append;
                 self.durable_seq = seq;
                 self.mailbox.feed.advance(Reached { seq, ended: false });
                 while self.held.front().is_some_and(|(wanted, _)| *wanted <= seq) {
@@ -51,27 +104,37 @@ impl Driver {
                     }
                 }
                 self.answer_ends();
+                while let Some(intent) = self.intents.pop_front_if(|intent| intent.append <= append) {
+                    let _ = intent.reply.send(Ok(()));
+                }
+                self.wake_written();
+                self.put_snapshot();
             }
             Err(cause) => self.break_off(cause),
         }
     }
 
-    /// The log cannot be written, so nothing that was decided since can be true.
-    /// Guests are stopped, and nothing more is decided here.
-    fn break_off(&mut self, cause: pleach_store::Error) {
+    /// The log cannot be written, so nothing that was decided since can be true; or
+    /// a journal cannot be read. Guests are stopped, and nothing more is decided
+    /// here.
+    pub(super) fn break_off(&mut self, cause: pleach_store::Error) {
         if self.broken.is_some() {
             return;
         }
-        tracing::error!(run_id = %self.tree.id(), %cause, "the log cannot be written; the tree is stopped");
         let error = self.stopped_by(&cause);
+        tracing::error!(run_id = %self.tree.id(), %cause, "the store failed the tree; it is stopped");
         self.broken = Some(cause);
         for (_, answer) in std::mem::take(&mut self.held) {
             answer.fail(error.clone());
         }
-        self.waiting.clear();
+        // Killed before their replies are dropped: then they take no notice.
         for guest in self.guests.values() {
             guest.stop.kill();
         }
+        self.starting.clear();
+        self.waiting.clear();
+        self.parking.clear();
+        self.intents.clear();
     }
 
     /// Tells whoever waits for runs whose end is on disk.
@@ -99,7 +162,7 @@ impl Driver {
                 answer.send();
             }
         }
-        if self.broken.is_none() {
+        if self.decides() {
             self.start_guests();
         }
     }
@@ -107,7 +170,7 @@ impl Driver {
 
 impl Answer {
     /// Sends an error in its place, where it was for an operator.
-    fn fail(self, error: crate::error::Error) {
+    fn fail(self, error: Error) {
         match self {
             Self::Cancelled(reply, _) => drop(reply.send(Err(error))),
             Self::Viewed(reply, _) => drop(reply.send(Err(error))),

@@ -6,28 +6,37 @@
 //! answer to whoever operates it) waits until its events are on disk.
 
 pub(crate) mod calls;
+mod code;
 mod guests;
+mod journal;
 mod log;
+mod park;
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pleach_kernel::{Caller, RunId, Surface, Tree};
-use pleach_sandbox::Sandbox;
+use pleach_kernel::{Caller, Finish, Outcome, RunId, Surface, Timestamp, Tree, Usage};
 use pleach_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::append::Journals;
 use crate::clock::Clock;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Line};
 use crate::error::Error;
+use crate::guests::Guests;
 use crate::mailbox::{Ask, Input, Mailbox};
 use crate::meter::Pools;
 use crate::registry::Registry;
 use crate::run::Ended;
+use code::Codes;
+pub(crate) use code::{Missing, NoCode};
 use guests::{Guest, Starting};
+use journal::Intent;
+use park::Parking;
 use waiting::{Answer, Waiting};
 
 /// Inputs that are decided on together.
@@ -36,13 +45,25 @@ const BATCH: usize = 4_096;
 /// What every driver of a host works with.
 pub(crate) struct Shared {
     pub store: Arc<dyn Store>,
-    pub sandbox: Sandbox,
+    pub guests: Arc<dyn Guests>,
     pub registry: Registry,
     pub dispatcher: Arc<Dispatcher>,
     pub clock: Clock,
     pub runtime: Handle,
+    /// Plugins that unfinished runs are pinned to and this store lacks.
+    pub missing: Missing,
+    pub habits: Habits,
+}
+
+/// How a host goes about its work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
     /// How long a guest that was told to stop may take to.
     pub grace: Duration,
+    /// How long a guest waits before it is dropped from memory.
+    pub park_after: Duration,
+    /// So many events after a snapshot, there may be another.
+    pub snapshot_every: u64,
 }
 
 pub(crate) struct Driver {
@@ -50,22 +71,33 @@ pub(crate) struct Driver {
     tree: Tree,
     mailbox: Arc<Mailbox>,
     inbox: mpsc::UnboundedReceiver<Input>,
+    /// The places of the tree's tenant.
+    line: Arc<Line>,
     /// The last seq that was queued in the store.
     queued_seq: u64,
     /// The last seq that is on disk.
     durable_seq: u64,
+    /// How many appends were queued, and how many of them are on disk.
+    appends_queued: u64,
+    appends_durable: u64,
     guests: HashMap<RunId, Guest>,
     /// Decided to start, and not started yet.
     starting: Vec<Starting>,
-    /// How many of the tree's stops were acted on.
+    /// How many of the tree's stops were acted on: where the guest is live, and
+    /// where it is parked.
     stops_done: usize,
+    parked_stops_done: usize,
     /// How many of the tree's join decisions were acted on.
     decisions_done: usize,
     /// Guests that were told to stop, and when they will be made to.
     kills: VecDeque<(Instant, RunId, u32)>,
-    /// Digests whose code is being loaded for a ready run.
-    loading: HashSet<Arc<str>>,
+    codes: Codes,
     waiting: Waiting,
+    parking: Parking,
+    /// What this turn adds to journals.
+    journals: Journals,
+    /// Effects that wait until what leads to them is on disk.
+    intents: VecDeque<Intent>,
     /// Answers to guests that go out once their events are queued.
     answers: Vec<Answer>,
     /// Answers to operators by the seq that has to be on disk first.
@@ -75,43 +107,67 @@ pub(crate) struct Driver {
     pools: Pools,
     /// It was woken because a place has become free.
     offered: bool,
+    /// Others need the places of guests that wait.
+    gives_way: bool,
     /// Runs of this tree that the dispatcher counts as queued.
     queued_runs: u64,
+    /// The seq of the newest snapshot, and whether one is being made.
+    snapshot_seq: u64,
+    snapshotting: bool,
+    /// What is to become one when this append is on disk.
+    snapshot: Option<(u64, Tree)>,
     /// Why the log cannot be written any more.
     broken: Option<pleach_store::Error>,
+    /// Nothing more is decided here.
+    detached: bool,
 }
 
 impl Driver {
-    /// A driver for a tree whose log is on disk up to `durable_seq`; `answer`
-    /// is told when the rest of it is.
+    /// A driver for a tree whose log is on disk up to `durable_seq`, and its newest
+    /// snapshot of `snapshot_seq`. Guests that ran when the log ended are run again.
     pub(crate) fn new(
         shared: Arc<Shared>,
         tree: Tree,
-        durable_seq: u64,
+        (durable_seq, snapshot_seq): (u64, u64),
         mailbox: Arc<Mailbox>,
         inbox: mpsc::UnboundedReceiver<Input>,
     ) -> Self {
+        let line = shared.dispatcher.line(tree.tenant());
+        // No guest of an earlier host is left to be stopped or answered.
+        let (stops, decisions) = (tree.stop_count(), tree.decision_count());
         Self {
             shared,
-            tree,
             mailbox,
             inbox,
+            line,
             queued_seq: durable_seq,
             durable_seq,
+            appends_queued: 0,
+            appends_durable: 0,
             guests: HashMap::new(),
             starting: Vec::new(),
-            stops_done: 0,
-            decisions_done: 0,
+            stops_done: stops,
+            parked_stops_done: stops,
+            decisions_done: decisions,
             kills: VecDeque::new(),
-            loading: HashSet::new(),
+            codes: Codes::default(),
             waiting: Waiting::default(),
+            parking: Parking::default(),
+            journals: Journals::default(),
+            intents: VecDeque::new(),
             answers: Vec::new(),
             held: VecDeque::new(),
             ends: BTreeMap::new(),
             pools: Pools::default(),
             offered: false,
+            gives_way: false,
             queued_runs: 0,
+            snapshot_seq,
+            snapshotting: false,
+            snapshot: None,
             broken: None,
+            detached: false,
+            tree,
         }
     }
 
@@ -120,8 +176,10 @@ impl Driver {
         self.held.push_back((self.tree.seq(), Answer::Opened(reply)));
     }
 
-    /// Runs the tree until every run of it has ended and that is on disk.
-    pub(crate) async fn run(mut self) {
+    /// Runs the tree until every run of it has ended and that is on disk; why it
+    /// could not, if so.
+    pub(crate) async fn run(mut self) -> Option<Error> {
+        self.resume();
         self.turn();
         while !self.is_done() {
             // Where the disk cannot keep up, guests are not answered until it has
@@ -143,15 +201,50 @@ impl Driver {
             self.turn();
         }
         self.leave();
+        self.broken.as_ref().map(|cause| self.stopped_by(cause))
+    }
+
+    /// Takes up the guests that ran when the log ended: those whose end is
+    /// settled have no more to say, the others are run again from the start.
+    fn resume(&mut self) {
+        self.mailbox.feed.advance(crate::events::Reached { seq: self.durable_seq, ended: false });
+        let now = self.shared.clock.now();
+        let active: Vec<RunId> = self.tree.active_guests().collect();
+        for run in active {
+            if self.tree.is_closing(run) {
+                self.stop_gone(now, run, Usage::default());
+            } else {
+                self.parking.left_by_another_host(run, self.attempt(run));
+            }
+        }
+        for run in self.parking.runs() {
+            self.wake(run);
+        }
+    }
+
+    /// A run whose guest is not there any more ends as its fate says.
+    fn stop_gone(&mut self, now: Timestamp, run: RunId, usage: Usage) {
+        // What this turn adds to it need not be written.
+        self.journals.entries.retain(|entry| entry.run != run.index);
+        self.journals.forget.push(run.index);
+        let attempt = self.attempt(run);
+        self.tree.finish(now, Finish { run_id: run, attempt, outcome: Outcome::Stopped, usage });
+    }
+
+    fn attempt(&self, run: RunId) -> u32 {
+        self.tree.run(run).map_or(1, |run| run.attempt)
     }
 
     /// What follows from whatever was taken in.
     fn turn(&mut self) {
         let now = self.shared.clock.now();
-        if self.broken.is_none() {
+        if self.decides() {
             self.tree.tick(now);
+            self.end_parked(now);
             // Joins that are decided now free places, and starting fills them.
-            self.resume_waiting();
+            self.resume_waiting(now);
+            self.park_waiting();
+            self.start_woken();
             self.start_ready(now);
         }
         self.stop_guests();
@@ -159,15 +252,25 @@ impl Driver {
         self.let_out();
     }
 
+    /// Whether what is decided here still counts.
+    fn decides(&self) -> bool {
+        self.broken.is_none() && !self.detached
+    }
+
     fn take(&mut self, input: Input) {
         match input {
             Input::Call { run, call } => self.guest_call(run, call),
             Input::Finished(finish) => self.guest_finished(finish),
+            Input::Parked(parked) => self.guest_parked(parked),
             Input::Ask(ask) => self.operator_ask(ask),
-            Input::Durable { seq, result } => self.durable(seq, result),
+            Input::Durable { append, seq, result } => self.durable(append, seq, result),
             // Ready runs are looked at in every turn.
             Input::Room => self.offered = true,
+            Input::GiveWay => self.gives_way = true,
+            Input::Detach => self.detach(),
+            Input::Journal { run, result } => self.journal_loaded(run, result),
             Input::Loaded { digest, result } => self.code_loaded(digest, result),
+            Input::Snapshot { seq } => self.snapshot_made(seq),
         }
     }
 
@@ -175,8 +278,8 @@ impl Driver {
         let now = self.shared.clock.now();
         match ask {
             Ask::Cancel { cancel, reply } => {
-                let answer = match &self.broken {
-                    Some(cause) => Err(self.stopped_by(cause)),
+                let answer = match self.undecided() {
+                    Some(why) => Err(why),
                     None => {
                         self.tree.cancel_subtree(now, Caller::Operator, Surface::Api, &cancel).map_err(Error::Denied)
                     }
@@ -198,46 +301,82 @@ impl Driver {
 
     /// When the loop has something to do although nothing has arrived.
     fn next_due(&self) -> Option<Instant> {
-        let timer = self.tree.next_timer().filter(|_| self.broken.is_none());
-        let timer = timer.map(|at| self.shared.clock.instant_of(at));
+        let at = |at: Timestamp| self.shared.clock.instant_of(at);
+        let decides = self.decides();
+        let timer = self.tree.next_timer().filter(|_| decides).map(at);
+        let sleeper = self.waiting.next_sleeper().filter(|_| decides).map(at);
+        let park = self.parking.next_due().filter(|_| decides);
         let kill = self.kills.front().map(|(at, ..)| *at);
-        timer.into_iter().chain(kill).min()
+        timer.into_iter().chain(sleeper).chain(park).chain(kill).min()
     }
 
     fn is_done(&self) -> bool {
-        let settled = self.broken.is_some() || (self.tree.is_ended() && self.durable_seq == self.tree.seq());
+        let on_disk = self.appends_durable == self.appends_queued;
+        let settled = self.broken.is_some() || on_disk && (self.detached || self.tree.is_ended());
         settled && self.guests.is_empty()
+    }
+
+    /// Stops here: what was decided stands, and guests are run again by whoever
+    /// recovers the tree.
+    fn detach(&mut self) {
+        self.detached = true;
+        // In this order: a guest that was killed takes no notice of a reply that
+        // was dropped.
+        for guest in self.guests.values() {
+            guest.stop.kill();
+        }
+        self.starting.clear();
+        self.waiting.clear();
+        self.parking.clear();
     }
 
     /// The last thing a driver does: whoever still waits hears how it ended.
     fn leave(&mut self) {
-        self.shared.dispatcher.queued(&self.mailbox.tenant, self.queued_runs, 0);
+        self.line.queued(self.queued_runs, 0);
+        self.shared.dispatcher.leave(self.mailbox.root);
+        self.codes.forget(&self.shared.missing);
         // It may have been woken after its last turn.
         self.inbox.close();
         while let Ok(input) = self.inbox.try_recv() {
             self.offered |= matches!(input, Input::Room);
         }
         if self.offered {
-            self.shared.dispatcher.pass_on(&self.mailbox.tenant);
+            self.line.pass_on();
         }
-        if let Some(cause) = self.broken.take() {
-            for (run_id, waiting) in std::mem::take(&mut self.ends) {
-                for reply in waiting {
-                    let _ = reply.send(Err(Error::TreeStopped { run_id, cause: Box::new(cause.clone()) }));
-                }
+        for (run_id, waiting) in std::mem::take(&mut self.ends) {
+            let why = self.undecided().unwrap_or(Error::Detached { run_id });
+            for reply in waiting {
+                let _ = reply.send(Err(why.clone()));
             }
         }
         self.mailbox.feed.advance(crate::events::Reached { seq: self.durable_seq, ended: true });
     }
 
+    /// Why nothing more is decided here, if so.
+    fn undecided(&self) -> Option<Error> {
+        match &self.broken {
+            Some(cause) => Some(self.stopped_by(cause)),
+            None if self.detached => Some(Error::Detached { run_id: self.tree.id().run() }),
+            None => None,
+        }
+    }
+
+    /// What the store's failure means for the tree: what cannot be read stays so,
+    /// what could not be written may be able to go on later.
     fn stopped_by(&self, cause: &pleach_store::Error) -> Error {
-        Error::TreeStopped { run_id: self.tree.id().run(), cause: Box::new(cause.clone()) }
+        let run_id = self.tree.id().run();
+        match cause {
+            pleach_store::Error::Corrupt { .. } => {
+                Error::Unrecovered { run_id, cause: Box::new(Error::Store(cause.clone())) }
+            }
+            cause => Error::TreeStopped { run_id, cause: Box::new(cause.clone()) },
+        }
     }
 }
 
 async fn sleep_until(due: Option<Instant>) {
     match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
+        Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }
 }

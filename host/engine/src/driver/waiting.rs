@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pleach_kernel::{
     Budget, Cancelled, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Payload, RunError, RunId, RunStatus,
-    Spawned, SpawnedGroup, TreeView,
+    Spawned, SpawnedGroup, Timestamp, TreeView,
 };
-use pleach_sandbox::{CallError, Reply};
+use pleach_sandbox::{Asked, CallError, Reply};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Driver;
 use crate::error::Error;
@@ -24,6 +25,7 @@ pub(super) enum Answer {
     Budget(Reply<Budget>, Budget),
     Queried(Reply<Payload>, Result<Payload, CallError>),
     GuestCancelled(Reply<Cancelled>, Result<Cancelled, CallError>),
+    Slept(Reply<Timestamp>, Timestamp),
     Cancelled(oneshot::Sender<Result<Cancelled, Error>>, Box<Result<Cancelled, Error>>),
     Viewed(oneshot::Sender<Result<TreeView, Error>>, Box<Result<TreeView, Error>>),
     Opened(oneshot::Sender<Result<(), Error>>),
@@ -41,6 +43,7 @@ impl Answer {
             Self::Budget(reply, answer) => drop(reply.send(Ok(answer))),
             Self::Queried(reply, answer) => drop(reply.send(answer)),
             Self::GuestCancelled(reply, answer) => drop(reply.send(answer)),
+            Self::Slept(reply, woken_at) => drop(reply.send(Ok(woken_at))),
             Self::Cancelled(reply, answer) => drop(reply.send(*answer)),
             Self::Viewed(reply, answer) => drop(reply.send(*answer)),
             Self::Opened(reply) => drop(reply.send(Ok(()))),
@@ -53,17 +56,43 @@ pub(super) enum Joiner {
     Join(Reply<JoinResult>),
     /// A group of one, whose member is the answer.
     Call(Reply<MemberOutcome>),
+    /// A guest that is parked: it asks again when it is run again.
+    Parked,
+}
+
+/// Who waits for a plan, about whose children, and where the answer goes; none
+/// where the guest is parked.
+pub(super) struct Planning {
+    pub run: RunId,
+    pub of: RunId,
+    pub asked: Asked,
+    pub reply: Option<Reply<Evaluation>>,
+}
+
+/// What follows when a run's wait is over.
+enum Resumed {
+    Answer(Answer),
+    /// It is parked, and is run again.
+    Wake,
 }
 
 /// Runs that wait in a call, and what for. A run waits in one call at a time.
 #[derive(Default)]
 pub(super) struct Waiting {
     for_groups: HashMap<GroupId, Vec<(RunId, Joiner)>>,
-    /// By the replanner whose plan is waited for: who asks, about whose children.
-    for_plans: BTreeMap<RunId, (RunId, RunId, Reply<Evaluation>)>,
+    /// By the replanner whose plan is waited for.
+    for_plans: BTreeMap<RunId, Planning>,
+    /// Runs that wait for other runs, and so take no place of `max_concurrency`.
     blocked: HashMap<RunId, On>,
+    /// Runs that wait for the clock, which do.
+    sleepers: BTreeMap<(Timestamp, RunId), Option<Reply<Timestamp>>>,
+    asleep: HashMap<RunId, Timestamp>,
+    /// Since when runs wait for something that may take long.
+    since: HashMap<RunId, Instant>,
+    /// Runs that have begun to wait since they were last asked for.
+    began: Vec<RunId>,
     /// Answers that wait for a place to go on in.
-    resuming: VecDeque<(RunId, Answer)>,
+    resuming: VecDeque<(RunId, Resumed)>,
 }
 
 #[derive(Clone, Copy)]
@@ -82,15 +111,89 @@ impl Waiting {
     pub(super) fn join(&mut self, run: RunId, group: GroupId, joiner: Joiner) {
         self.for_groups.entry(group).or_default().push((run, joiner));
         self.blocked.insert(run, On::Group(group));
+        self.begin(run);
     }
 
-    pub(super) fn plan(&mut self, run: RunId, planner: RunId, of: RunId, reply: Reply<Evaluation>) {
-        self.for_plans.insert(planner, (run, of, reply));
+    pub(super) fn plan(&mut self, planner: RunId, planning: Planning) {
+        let run = planning.run;
+        self.for_plans.insert(planner, planning);
         self.blocked.insert(run, On::Plan(planner));
+        self.begin(run);
+    }
+
+    pub(super) fn sleep(&mut self, run: RunId, until: Timestamp, reply: Reply<Timestamp>) {
+        self.sleepers.insert((until, run), Some(reply));
+        self.asleep.insert(run, until);
+        self.begin(run);
+    }
+
+    fn begin(&mut self, run: RunId) {
+        self.since.insert(run, Instant::now());
+        self.began.push(run);
+    }
+
+    /// When the first sleeper wakes.
+    pub(super) fn next_sleeper(&self) -> Option<Timestamp> {
+        self.sleepers.keys().next().map(|(until, _)| *until)
+    }
+
+    /// Since when a run waits, if it does.
+    pub(super) fn since(&self, run: RunId) -> Option<Instant> {
+        self.since.get(&run).copied()
+    }
+
+    pub(super) fn sleeps_until(&self, run: RunId) -> Option<Timestamp> {
+        self.asleep.get(&run).copied()
+    }
+
+    /// Every run whose guest waits in memory, in order.
+    pub(super) fn runs(&self) -> Vec<RunId> {
+        let mut runs: Vec<RunId> = self.since.keys().copied().collect();
+        runs.sort_unstable();
+        runs
+    }
+
+    /// Runs that have begun to wait and still do.
+    pub(super) fn take_began(&mut self) -> Vec<RunId> {
+        let mut began = std::mem::take(&mut self.began);
+        began.retain(|run| self.since.contains_key(run));
+        began
+    }
+
+    /// The guest is parked: it is not answered, and asks again.
+    pub(super) fn unhear(&mut self, run: RunId) {
+        self.since.remove(&run);
+        match self.blocked.get(&run) {
+            Some(On::Group(group)) => {
+                let waiting = self.for_groups.get_mut(group).into_iter().flatten();
+                for (_, joiner) in waiting.filter(|(other, _)| *other == run) {
+                    *joiner = Joiner::Parked;
+                }
+            }
+            Some(On::Plan(planner)) => {
+                if let Some(planning) = self.for_plans.get_mut(planner) {
+                    planning.reply = None;
+                }
+            }
+            Some(On::Place) => {
+                for (_, resumed) in self.resuming.iter_mut().filter(|(other, _)| *other == run) {
+                    *resumed = Resumed::Wake;
+                }
+            }
+            None => {
+                if let Some(until) = self.asleep.get(&run) {
+                    self.sleepers.insert((*until, run), None);
+                }
+            }
+        }
     }
 
     /// A guest has stopped, and waits for nothing any more.
     pub(super) fn forget(&mut self, run: RunId) {
+        self.since.remove(&run);
+        if let Some(until) = self.asleep.remove(&run) {
+            self.sleepers.remove(&(until, run));
+        }
         match self.blocked.remove(&run) {
             Some(On::Group(group)) => {
                 if let Some(waiting) = self.for_groups.get_mut(&group) {
@@ -107,33 +210,47 @@ impl Waiting {
         *self = Self::default();
     }
 
-    fn resume(&mut self, run: RunId, answer: Answer) {
+    fn resume(&mut self, run: RunId, resumed: Resumed) {
         self.blocked.insert(run, On::Place);
-        self.resuming.push_back((run, answer));
+        self.resuming.push_back((run, resumed));
     }
 }
 
 impl Driver {
     /// Gives answers that have become known, as far as there are places for the
     /// guests that go on with them.
-    pub(super) fn resume_waiting(&mut self) {
+    pub(super) fn resume_waiting(&mut self, now: Timestamp) {
         for group in self.tree.decisions(self.decisions_done) {
             let Some(waiting) = self.waiting.for_groups.remove(&group) else { continue };
             let Some(result) = self.tree.join_result(group) else { continue };
             for (run, joiner) in waiting {
-                let answer = match joiner {
-                    Joiner::Join(reply) => Answer::Joined(reply, Ok(result.clone())),
-                    Joiner::Call(reply) => Answer::Called(reply, Ok(only_member(&result))),
+                let resumed = match joiner {
+                    Joiner::Join(reply) => Resumed::Answer(Answer::Joined(reply, Ok(result.clone()))),
+                    Joiner::Call(reply) => Resumed::Answer(Answer::Called(reply, Ok(only_member(&result)))),
+                    Joiner::Parked => Resumed::Wake,
                 };
-                self.waiting.resume(run, answer);
+                self.waiting.resume(run, resumed);
             }
         }
         self.decisions_done = self.tree.decision_count();
         self.answer_plans();
         while self.tree.room(self.waiting.count()) > 0 {
-            let Some((run, answer)) = self.waiting.resuming.pop_front() else { break };
+            let Some((run, resumed)) = self.waiting.resuming.pop_front() else { break };
             self.waiting.blocked.remove(&run);
-            self.answers.push(answer);
+            self.waiting.since.remove(&run);
+            match resumed {
+                Resumed::Answer(answer) => self.answers.push(answer),
+                Resumed::Wake => self.wake(run),
+            }
+        }
+        while let Some(entry) = self.waiting.sleepers.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((until, run), reply) = entry.remove_entry();
+            self.waiting.asleep.remove(&run);
+            self.waiting.since.remove(&run);
+            match reply {
+                Some(reply) => self.answers.push(Answer::Slept(reply, until)),
+                None => self.wake(run),
+            }
         }
     }
 
@@ -146,9 +263,14 @@ impl Driver {
             .filter(|planner| self.tree.run(*planner).is_none_or(|run| run.status.is_terminal()))
             .collect();
         for planner in ended {
-            let Some((run, of, reply)) = self.waiting.for_plans.remove(&planner) else { continue };
+            let Some(Planning { run, of, asked, reply }) = self.waiting.for_plans.remove(&planner) else { continue };
+            let Some(reply) = reply else {
+                self.waiting.resume(run, Resumed::Wake);
+                continue;
+            };
             let answer = self.plan_made(run, planner, of);
-            self.waiting.resume(run, Answer::Evaluated(reply, answer));
+            self.record_answer(run, asked, &answer);
+            self.waiting.resume(run, Resumed::Answer(Answer::Evaluated(reply, answer)));
         }
     }
 }

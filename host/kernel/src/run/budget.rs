@@ -5,34 +5,48 @@
 //! does not limit is drawn from the nearest account above that does. When the
 //! last run of an account has ended, what was not spent goes back.
 
+use serde::{Deserialize, Serialize};
+
 use super::cancel::Reach;
 use crate::budget::{Budget, Dimension, Usage};
 use crate::denial::{Code, Denial};
 use crate::event::Fact;
 use crate::fact::{BudgetMove, RunSpec, TreeSpec};
 use crate::id::{RunId, Timestamp};
+use crate::snapshot::is_default;
 use crate::tree::{RunIx, Timer, Tree};
 
 /// What one run and those that draw on it may spend.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Account {
     pub owner: RunIx,
+    #[serde(default, skip_serializing_if = "is_default")]
     /// None for the tree's own.
     pub parent: Option<usize>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub granted: Budget,
+    #[serde(default, skip_serializing_if = "is_default")]
     /// Spent by runs that draw on it, and by settled accounts below.
     pub spent: Usage,
+    #[serde(default, skip_serializing_if = "is_default")]
     /// Granted to open accounts below.
     pub reserved: Usage,
+    #[serde(default, skip_serializing_if = "is_default")]
     /// Live runs and open accounts that draw on it.
     users: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub settled: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
     /// It was crossed, or its wall clock has run out, and that was acted on.
     exhausted: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
     /// Guests that run on this account's wall clock, and the sum of their starts.
     running: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     started_sum: u128,
-    wall_timer: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wall_timer: Option<Timestamp>,
 }
 
 impl Account {

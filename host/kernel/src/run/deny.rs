@@ -7,7 +7,7 @@ use crate::denial::{Code, Denial};
 use crate::event::Fact;
 use crate::fact::Progress;
 use crate::id::{RunId, Timestamp};
-use crate::tree::{RunIx, Tree};
+use crate::tree::{Run, RunIx, Tree};
 
 impl Tree {
     /// Writes a refusal into the log, and hands it back with who asked and under
@@ -28,7 +28,7 @@ impl Tree {
             }
             Caller::Operator => 0,
         };
-        self.emit_from(now, ix, node_id, surface, Fact::PolicyDeny(Box::new(denial.clone())));
+        self.emit_from(now, ix, node_id, surface, None, Fact::PolicyDeny(Box::new(denial.clone())));
         denial
     }
 
@@ -39,13 +39,14 @@ impl Tree {
         }
     }
 
-    /// Writes down what a live guest reported.
-    pub fn record_progress(&mut self, now: Timestamp, run: RunId, progress: Progress) {
-        let Some(surface) = self.run(run).filter(|run| run.guest_active && run.fate.is_none()).map(|run| run.surface)
-        else {
+    /// Writes down what a live guest reported in a host call; nothing where this
+    /// try has reported it, or something after it, before.
+    pub fn record_progress(&mut self, now: Timestamp, run: RunId, call: u32, progress: Progress) {
+        let live = |run: &&Run| run.guest_active && run.fate.is_none() && !run.calls.has_reported(call);
+        let Some((node_id, surface)) = self.run(run).filter(live).map(|run| (run.node_id.clone(), run.surface)) else {
             return;
         };
-        self.emit(now, run.index as RunIx, surface, Fact::Progress(progress));
+        self.emit_from(now, run.index as RunIx, node_id, surface, Some(call), Fact::Progress(progress));
     }
 
     /// The place of a live caller of this tree, which is the second check of

@@ -5,27 +5,28 @@ use std::sync::Arc;
 
 use super::admission::{Batch, check_key, check_request, derived_key};
 use super::join::Group;
-use crate::command::{Caller, JoinMode, MAX_GROUP, SpawnGroup, SpawnedGroup, Surface};
+use super::spawn::Asked;
+use crate::command::{CallSite, Caller, JoinMode, JoinPolicy, MAX_GROUP, Spawn, SpawnGroup, SpawnedGroup, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Event;
-use crate::fact::GroupSpec;
+use crate::fact::{GroupSpec, RunSpec};
 use crate::id::{RunId, Timestamp};
 use crate::tree::{RunIx, Timer, Tree};
 
-const ACTION: &str = "spawn_group";
-
 impl Tree {
-    /// Decides on a group of children of `caller`; see [`Tree::spawn_run`].
+    /// Decides on a group of children of `caller`, or on the one that it calls; see
+    /// [`Tree::spawn_run`]. A try that is run again asks [`Tree::replayed_group`]
+    /// first.
     pub fn spawn_group(
         &mut self,
         now: Timestamp,
         caller: RunId,
         surface: Surface,
         group: SpawnGroup,
-        call_index: u32,
+        site: CallSite,
     ) -> Result<SpawnedGroup, Box<Denial>> {
         let node_id = group.node_id.clone();
-        match self.decide_group(now, caller, surface, group, call_index) {
+        match self.decide_group(now, caller, surface, group, site) {
             Ok(spawned) => Ok(spawned),
             Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial))),
         }
@@ -37,89 +38,95 @@ impl Tree {
         caller: RunId,
         surface: Surface,
         group: SpawnGroup,
-        call_index: u32,
+        site: CallSite,
     ) -> Result<SpawnedGroup, Denial> {
-        self.open_surface(ACTION, surface)?;
-        let caller = self.live_caller(ACTION, caller)?;
+        let action = group.action();
+        self.open_surface(action, surface)?;
+        let caller = self.live_caller(action, caller)?;
         let (prefix, derived) = match &group.key_prefix {
             Some(prefix) => (prefix.clone(), false),
-            None => (derived_key(self.runs[caller].attempt, call_index), true),
+            None => (derived_key(self.runs[caller].attempt, site.keyless), true),
         };
         if !derived {
-            check_key(ACTION, &prefix)?;
+            check_key(action, &prefix)?;
         }
         if group.members.len() > MAX_GROUP {
             let message = format!("{} members; a group has at most {MAX_GROUP}", group.members.len());
-            return Err(Denial::new(Code::InvalidRequest, ACTION, message));
+            return Err(Denial::new(Code::InvalidRequest, action, message));
         }
-        let spec = self.group_spec(caller, &group, prefix.clone())?;
+        let spec = self.group_spec(caller, action, &group.join, group.members.len(), prefix.clone())?;
+        let (node_id, agent_call) = (group.node_id.clone(), group.agent_call);
+        let asked = Asked { node_id, call: Some(site.call), agent_call, ..Asked::new(now, caller, surface) };
         if let Some(existing) = self.runs[caller].group_keys.get(&prefix).copied() {
-            return self.group_found_again(now, caller, surface, &group, &spec, existing);
+            return self.group_found_again(asked, &group, &spec, existing);
         }
-        let runs = self.admit_members(now, caller, group.members, &prefix, derived)?;
-        let count = runs.len();
-        let warnings = spec.warnings.clone();
+        let runs = self.admit_members(now, caller, group, &prefix, derived)?;
         let index = self.groups.len();
-        let first = self.write_spawn(now, caller, surface, group.node_id, runs, Some(spec));
+        self.write_spawn(asked, runs, Some(spec));
         self.try_decide(now, index, None);
         self.settle(now);
-        Ok(SpawnedGroup {
-            group_id: self.group_id(index),
-            idempotent: false,
-            members: (first..first + count).map(|ix| self.spawned(ix, false)).collect(),
-            warnings,
-        })
+        Ok(self.spawned_group(index, false))
     }
 
-    fn group_spec(&self, caller: RunIx, group: &SpawnGroup, key_prefix: Arc<str>) -> Result<GroupSpec, Denial> {
-        let members = group.members.len() as u64;
+    pub(super) fn group_spec(
+        &self,
+        caller: RunIx,
+        action: &'static str,
+        join: &JoinPolicy,
+        members: usize,
+        key_prefix: Arc<str>,
+    ) -> Result<GroupSpec, Denial> {
         let mut warnings = Vec::new();
-        let mode = match group.join.mode {
+        let mode = match join.mode {
             JoinMode::All => {
                 warnings.push("join mode `all` is an alias; write `best_effort`".to_owned());
                 JoinMode::BestEffort
             }
             mode => mode,
         };
-        let refuse = |message: String| Err(Denial::new(Code::InvalidQuorum, ACTION, message));
-        match (mode, group.join.quorum) {
+        let refuse = |message: String| Err(Denial::new(Code::InvalidQuorum, action, message));
+        match (mode, join.quorum) {
             (JoinMode::Quorum, None) => return refuse("join mode `quorum` needs a quorum".into()),
-            (JoinMode::Quorum, Some(quorum)) if quorum == 0 || u64::from(quorum) > members => {
+            (JoinMode::Quorum, Some(quorum)) if quorum == 0 || u64::from(quorum) > members as u64 => {
                 return refuse(format!("a quorum of {quorum} of {members}; it is from 1 to the number of members"));
             }
             (JoinMode::Quorum, Some(_)) | (_, None) => {}
             (_, Some(_)) => return refuse("a quorum is for join mode `quorum` only".into()),
         }
-        let timeout_ms = group.join.timeout_ms.unwrap_or(self.runs[caller].spec.limits.join_timeout_ms);
-        Ok(GroupSpec { key_prefix, mode, quorum: group.join.quorum, timeout_ms, warnings })
+        let timeout_ms = join.timeout_ms.unwrap_or(self.runs[caller].spec.limits.join_timeout_ms);
+        Ok(GroupSpec { key_prefix, mode, quorum: join.quorum, timeout_ms, warnings })
     }
 
     fn admit_members(
         &self,
         now: Timestamp,
         caller: RunIx,
-        members: Vec<crate::command::Spawn>,
+        group: SpawnGroup,
         prefix: &Arc<str>,
         derived: bool,
-    ) -> Result<Vec<crate::fact::RunSpec>, Denial> {
+    ) -> Result<Vec<RunSpec>, Denial> {
+        let (action, agent_call) = (group.action(), group.agent_call);
         let mut batch = Batch::default();
-        let mut runs = Vec::with_capacity(members.len());
-        for (ordinal, member) in members.into_iter().enumerate() {
+        let mut runs = Vec::with_capacity(group.members.len());
+        for (ordinal, member) in group.members.into_iter().enumerate() {
             let name = |mut denial: Denial| {
-                denial.message = format!("member {ordinal}: {}", denial.message);
+                // Who calls one agent knows of no members.
+                if !agent_call {
+                    denial.message = format!("member {ordinal}: {}", denial.message);
+                }
                 denial.of_target(&member.request.target)
             };
-            check_request(ACTION, &member.request).map_err(name)?;
+            check_request(action, &member.request).map_err(name)?;
             if member.request.spawn_key.is_some() {
                 let message = "a member has no key of its own; it is known by the group's prefix and its place";
-                return Err(name(Denial::new(Code::InvalidRequest, ACTION, message)));
+                return Err(name(Denial::new(Code::InvalidRequest, action, message)));
             }
             let key: Arc<str> = format!("{prefix}:{ordinal}").into();
             if let Some(taken) = self.runs[caller].keys.get(&key) {
                 let message = format!("the key `{key}` was used for run {}", self.run_id(*taken));
-                return Err(name(Denial::new(Code::IdempotencyConflict, ACTION, message)));
+                return Err(name(Denial::new(Code::IdempotencyConflict, action, message)));
             }
-            let draft = self.admit(ACTION, now, caller, &member, &batch).map_err(name)?;
+            let draft = self.admit(action, now, caller, &member, &batch).map_err(name)?;
             batch.runs += 1;
             batch.reserved.add(&Self::reservation(&member.request.budget));
             runs.push(draft.spec(member, key, derived));
@@ -129,9 +136,7 @@ impl Tree {
 
     fn group_found_again(
         &mut self,
-        now: Timestamp,
-        caller: RunIx,
-        surface: Surface,
+        asked: Asked,
         group: &SpawnGroup,
         spec: &GroupSpec,
         existing: usize,
@@ -139,28 +144,35 @@ impl Tree {
         let found = &self.groups[existing];
         let same = found.spec.same_join(spec)
             && found.members.len() == group.members.len()
-            && found
-                .members
-                .clone()
-                .zip(&group.members)
-                .all(|(ix, member)| self.runs[ix].spec.fingerprint == member.fingerprint);
+            && self.other_member(existing, &group.members).is_none();
         if !same {
             let message = format!(
                 "the key prefix `{}` was used for another request, which is group {}",
                 spec.key_prefix,
                 self.group_id(existing)
             );
-            return Err(Denial::new(Code::IdempotencyConflict, ACTION, message));
+            return Err(Denial::new(Code::IdempotencyConflict, group.action(), message));
         }
-        let (members, warnings) = (found.members.clone(), found.spec.warnings.clone());
-        let runs: Vec<RunIx> = members.clone().collect();
-        self.write_found_again(now, caller, surface, &group.node_id, &runs, Some(existing));
-        Ok(SpawnedGroup {
-            group_id: self.group_id(existing),
-            idempotent: true,
-            members: members.map(|ix| self.spawned(ix, true)).collect(),
-            warnings,
-        })
+        let runs: Vec<RunIx> = found.members.clone().collect();
+        self.write_found_again(asked, &runs, Some(existing));
+        Ok(self.spawned_group(existing, true))
+    }
+
+    /// The first member of a group that is not what is asked for now.
+    pub(super) fn other_member(&self, group: usize, members: &[Spawn]) -> Option<usize> {
+        let mut pairs = self.groups[group].members.clone().zip(members);
+        pairs.position(|(ix, member)| self.runs[ix].spec.fingerprint != member.fingerprint)
+    }
+
+    /// The answer for a group that was spawned; the same at any time.
+    pub(super) fn spawned_group(&self, index: usize, idempotent: bool) -> SpawnedGroup {
+        let group = &self.groups[index];
+        SpawnedGroup {
+            group_id: self.group_id(index),
+            idempotent,
+            members: group.members.clone().map(|ix| self.spawned(ix, idempotent)).collect(),
+            warnings: group.spec.warnings.clone(),
+        }
     }
 
     /// Part of applying a spawn: the group that its runs are members of.

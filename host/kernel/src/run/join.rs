@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::cancel::Reach;
 use crate::command::{Caller, JoinMode, Surface};
@@ -15,28 +15,35 @@ use crate::event::{Event, Fact};
 use crate::fact::{GroupSpec, JoinCounts, JoinDecision, JoinStatus, RunError, RunStatus};
 use crate::id::{GroupId, RunId, Timestamp};
 use crate::payload::Payload;
+use crate::snapshot::is_default;
 use crate::tree::{RunIx, Timer, Tree};
 
 const ACTION: &str = "join";
 
 /// Runs that were spawned together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Group {
     pub owner: RunIx,
     pub members: Range<RunIx>,
     pub spec: GroupSpec,
     pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "is_default")]
     /// The node of the owner's graph that spawned it.
     node_id: Option<Arc<str>>,
     pub surface: Surface,
+    #[serde(default, skip_serializing_if = "is_default")]
     succeeded: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     failed: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     cancelled: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub decided: Option<Decided>,
 }
 
 /// A decision as it stands for ever.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Decided {
     pub seq: u64,
     decision: JoinDecision,
@@ -67,6 +74,13 @@ impl Group {
             RunStatus::Cancelled => self.cancelled += 1,
             RunStatus::Queued | RunStatus::Running | RunStatus::Paused => {}
         }
+    }
+
+    /// Whether all that it speaks of is among so many runs.
+    pub(crate) fn fits(&self, runs: usize) -> bool {
+        let ended = u64::from(self.succeeded) + u64::from(self.failed) + u64::from(self.cancelled);
+        let Range { start, end } = self.members;
+        self.owner < runs && start <= end && end <= runs && ended <= (end - start) as u64
     }
 
     fn size(&self) -> u32 {
@@ -261,7 +275,7 @@ impl Tree {
         };
         let (owner, surface, members) = (group.owner, group.surface, group.members.clone());
         let node_id = group.node_id.clone();
-        self.emit_from(now, owner, node_id, surface, Fact::JoinDecision(decision));
+        self.emit_from(now, owner, node_id, surface, None, Fact::JoinDecision(decision));
         if survivors > 0 {
             let losers: Vec<RunIx> = members.filter(|ix| !self.runs[*ix].status.is_terminal()).collect();
             self.mark_cancelled(now, surface, owner, &losers, Reach::NotAbandoned, reason);

@@ -13,6 +13,7 @@ pub(crate) mod join;
 pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod replan;
+pub(crate) mod replay;
 pub(crate) mod retry;
 pub(crate) mod spawn;
 pub(crate) mod start;

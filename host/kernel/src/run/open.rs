@@ -87,9 +87,11 @@ impl Tree {
                 request: spawn.request,
             }],
             group: None,
+            agent_call: false,
+            replans: None,
             tree: Some(TreeSpec { tenant: tree.tenant.clone(), policy, budget }),
         };
-        tree.emit_from(now, 0, spawn.node_id, surface, Fact::SpawnDecision(Box::new(decision)));
+        tree.emit_from(now, 0, spawn.node_id, surface, None, Fact::SpawnDecision(Box::new(decision)));
         Ok(tree)
     }
 }

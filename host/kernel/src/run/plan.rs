@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::admission::{Batch, RESERVED_KEYS, check_key, check_request};
 use super::cancel::Reach;
 use super::replan::{ACTION, Evaluation};
+use super::spawn::Asked;
 use crate::command::{Caller, JoinMode, Resolution, Spawn, SpawnRequest, Surface};
 use crate::denial::{Code, Denial};
 use crate::fact::{AppliedPlan, GroupSpec, PlanStep, RunSpec, RunStatus};
@@ -208,7 +209,7 @@ impl Tree {
             warnings: Vec::new(),
         };
         let id = self.group_id(self.groups.len());
-        self.write_spawn(now, caller, surface, None, runs, Some(group));
+        self.write_spawn(Asked::new(now, caller, surface), runs, Some(group));
         Some(id)
     }
 
@@ -254,7 +255,7 @@ impl Tree {
                 }
                 step.run_id = Some(self.run_id(existing));
                 if existing < next {
-                    self.write_found_again(now, caller, surface, &None, &[existing], None);
+                    self.write_found_again(Asked::new(now, caller, surface), &[existing], None);
                 }
                 return Ok(());
             }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::admission::{Batch, RESERVED_KEYS};
-use crate::command::{Caller, Resolution, Spawn, SpawnRequest, Surface};
+use super::spawn::Asked;
+use crate::command::{CallSite, Caller, Resolution, Spawn, SpawnRequest, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Fact;
 use crate::fact::{AppliedPlan, ReplanDecision, RunError, RunStatus, SuggestedAction};
@@ -21,7 +22,8 @@ use crate::tree::{RunIx, Tree};
 pub(super) const ACTION: &str = "evaluate_and_replan";
 
 /// What was answered to one run's children so far.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ReplanState {
     used: u32,
     stalls: u32,
@@ -128,15 +130,17 @@ impl Standing {
 }
 
 impl Tree {
-    /// Answers what to do about failed children, or asks a replanner.
+    /// Answers what to do about failed children, or asks a replanner. A try that is
+    /// run again asks [`Tree::replayed_planner`] first.
     pub fn evaluate(
         &mut self,
         now: Timestamp,
         caller: RunId,
         surface: Surface,
         ask: Evaluate,
+        site: CallSite,
     ) -> Result<Replanning, Box<Denial>> {
-        match self.decide_evaluate(now, caller, surface, ask) {
+        match self.decide_evaluate(now, caller, surface, ask, site) {
             Ok(answer) => Ok(answer),
             Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, None, denial))),
         }
@@ -148,6 +152,7 @@ impl Tree {
         caller: RunId,
         surface: Surface,
         ask: Evaluate,
+        site: CallSite,
     ) -> Result<Replanning, Denial> {
         self.open_surface(ACTION, surface)?;
         let caller_ix = self.live_caller(ACTION, caller)?;
@@ -162,7 +167,9 @@ impl Tree {
             let message = format!("{target} is of role {} and not a replanner", plugin.role.as_str());
             return Err(Denial::new(Code::InvalidRequest, ACTION, message).of_target(&target));
         }
-        let planner = self.ask_replanner(now, caller_ix, of, surface, target, resolution, &ask.config, &standing)?;
+        let replans = Some(self.run_id(of));
+        let asked = Asked { call: Some(site.call), replans, ..Asked::new(now, caller_ix, surface) };
+        let planner = self.ask_replanner(asked, of, target, resolution, &ask.config, &standing)?;
         Ok(Replanning::Asked { planner: self.run_id(planner), of: self.run_id(of) })
     }
 
@@ -207,7 +214,7 @@ impl Tree {
         let stalls = if stalled { state.stalls + 1 } else { 0 };
         let blocked = if state.used >= limits.max_replans {
             Some("max_replans")
-        } else if stalled && stalls >= limits.max_stalls {
+        } else if stalls > limits.max_stalls {
             Some("max_stalls")
         } else {
             None
@@ -289,24 +296,22 @@ impl Tree {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one step of one decision, apart for reading")]
     fn ask_replanner(
         &mut self,
-        now: Timestamp,
-        caller: RunIx,
+        asked: Asked,
         of: RunIx,
-        surface: Surface,
         target: Arc<str>,
         resolution: Resolution,
         config: &Option<Payload>,
         standing: &Standing,
     ) -> Result<RunIx, Denial> {
-        let used = self.runs[of].replan.used;
+        let (caller, used) = (asked.caller, self.runs[of].replan.used);
         // A second try of the caller asks anew: the first one's replanner was
         // cancelled with it.
         let key: Arc<str> = format!("{RESERVED_KEYS}replan:{}:{of}:{used}", self.runs[caller].attempt).into();
-        if let Some(asked) = self.runs[caller].keys.get(&key) {
-            return Ok(*asked);
+        if let Some(planner) = self.runs[caller].keys.get(&key).copied() {
+            self.write_found_again(asked, &[planner], None);
+            return Ok(planner);
         }
         let failed = standing.failed.iter().map(|ix| {
             let run = &self.runs[*ix];
@@ -331,8 +336,8 @@ impl Tree {
             Denial::new(Code::InvalidRequest, ACTION, format!("what failed is too much to plan for: {error}"))
         })?;
         let spawn = Spawn::new(SpawnRequest::new(target, input), resolution);
-        let draft = self.admit(ACTION, now, caller, &spawn, &Batch::default())?;
-        Ok(self.write_spawn(now, caller, surface, None, vec![draft.spec(spawn, key, true)], None))
+        let draft = self.admit(ACTION, asked.now, caller, &spawn, &Batch::default())?;
+        Ok(self.write_spawn(asked, vec![draft.spec(spawn, key, true)], None))
     }
 }
 

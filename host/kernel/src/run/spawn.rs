@@ -3,29 +3,49 @@
 use std::sync::Arc;
 
 use super::admission::{Batch, check_key, check_request, derived_key};
-use crate::command::{Caller, PolicySnapshot, Spawn, Spawned, Surface};
+use crate::command::{CallSite, Caller, PolicySnapshot, Spawn, Spawned, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Fact;
-use crate::fact::{RunSpec, SpawnDecision};
+use crate::fact::{GroupSpec, RunSpec, SpawnDecision};
 use crate::id::{RunId, Timestamp};
+use crate::lineage::Lineage;
 use crate::tree::{RunIx, Tree};
 
-const ACTION: &str = "spawn_run";
+pub(super) const ACTION: &str = "spawn_run";
+
+/// What a spawn decision answers.
+pub(super) struct Asked {
+    pub now: Timestamp,
+    pub caller: RunIx,
+    pub surface: Surface,
+    pub node_id: Option<Arc<str>>,
+    /// The caller's host call that it answers; none where a plan spawns.
+    pub call: Option<u32>,
+    pub agent_call: bool,
+    pub replans: Option<RunId>,
+}
+
+impl Asked {
+    /// What is not asked for in a host call, and by no node of a graph.
+    pub(super) fn new(now: Timestamp, caller: RunIx, surface: Surface) -> Self {
+        Self { now, caller, surface, node_id: None, call: None, agent_call: false, replans: None }
+    }
+}
 
 impl Tree {
-    /// Decides on one child of `caller`. `call_index` counts the caller's spawns
-    /// without a key, from 0 in each of its executions.
+    /// Decides on one child of `caller`. A try that is run again asks
+    /// [`Tree::replayed_spawn`] first.
     pub fn spawn_run(
         &mut self,
         now: Timestamp,
         caller: RunId,
         surface: Surface,
         spawn: Spawn,
-        call_index: u32,
+        site: CallSite,
     ) -> Result<Spawned, Box<Denial>> {
         let node_id = spawn.node_id.clone();
         let target = spawn.request.target.clone();
-        match self.decide_spawn(now, caller, surface, spawn, call_index) {
+        match self.decide_spawn(now, caller, surface, spawn, site) {
             Ok(spawned) => Ok(spawned),
             Err(denial) => {
                 Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial.of_target(&target))))
@@ -39,35 +59,29 @@ impl Tree {
         caller: RunId,
         surface: Surface,
         spawn: Spawn,
-        call_index: u32,
+        site: CallSite,
     ) -> Result<Spawned, Denial> {
         self.open_surface(ACTION, surface)?;
         let caller = self.live_caller(ACTION, caller)?;
+        let node_id = spawn.node_id.clone();
+        let asked = Asked { node_id, call: Some(site.call), ..Asked::new(now, caller, surface) };
         check_request(ACTION, &spawn.request)?;
         let (key, derived) = match &spawn.request.spawn_key {
             Some(key) => (key.clone(), false),
-            None => (derived_key(self.runs[caller].attempt, call_index), true),
+            None => (derived_key(self.runs[caller].attempt, site.keyless), true),
         };
         if !derived {
             check_key(ACTION, &key)?;
         }
         if let Some(existing) = self.runs[caller].keys.get(&key).copied() {
-            return self.found_again(now, caller, surface, &spawn, existing);
+            return self.found_again(asked, &spawn, existing);
         }
         let draft = self.admit(ACTION, now, caller, &spawn, &Batch::default())?;
-        let node_id = spawn.node_id.clone();
-        let ix = self.write_spawn(now, caller, surface, node_id, vec![draft.spec(spawn, key, derived)], None);
+        let ix = self.write_spawn(asked, vec![draft.spec(spawn, key, derived)], None);
         Ok(self.spawned(ix, false))
     }
 
-    fn found_again(
-        &mut self,
-        now: Timestamp,
-        caller: RunIx,
-        surface: Surface,
-        spawn: &Spawn,
-        existing: RunIx,
-    ) -> Result<Spawned, Denial> {
+    fn found_again(&mut self, asked: Asked, spawn: &Spawn, existing: RunIx) -> Result<Spawned, Denial> {
         if self.runs[existing].spec.fingerprint != spawn.fingerprint {
             let message = format!(
                 "the key `{}` was used for another request, which is run {}",
@@ -75,20 +89,13 @@ impl Tree {
             );
             return Err(Denial::new(Code::IdempotencyConflict, ACTION, message));
         }
-        self.write_found_again(now, caller, surface, &spawn.node_id, &[existing], None);
+        self.write_found_again(asked, &[existing], None);
         Ok(self.spawned(existing, true))
     }
 
     /// Writes the decision that runs were found again.
-    pub(crate) fn write_found_again(
-        &mut self,
-        now: Timestamp,
-        caller: RunIx,
-        surface: Surface,
-        node_id: &Option<Arc<str>>,
-        runs: &[RunIx],
-        group: Option<usize>,
-    ) {
+    pub(super) fn write_found_again(&mut self, asked: Asked, runs: &[RunIx], group: Option<usize>) {
+        let Asked { now, caller, surface, node_id, call, agent_call, replans } = asked;
         let decision = SpawnDecision {
             target: targets(runs.iter().map(|ix| &self.runs[*ix].spec)),
             spawned_run_ids: runs.iter().map(|ix| self.run_id(*ix)).collect(),
@@ -97,21 +104,16 @@ impl Tree {
             effective_scopes: scopes(runs.iter().map(|ix| &self.runs[*ix].spec)),
             runs: Vec::new(),
             group: None,
+            agent_call,
+            replans,
             tree: None,
         };
-        self.emit_from(now, caller, node_id.clone(), surface, Fact::SpawnDecision(Box::new(decision)));
+        self.emit_from(now, caller, node_id, surface, call, Fact::SpawnDecision(Box::new(decision)));
     }
 
     /// Writes the decision that runs were admitted; gives the first one's place.
-    pub(crate) fn write_spawn(
-        &mut self,
-        now: Timestamp,
-        caller: RunIx,
-        surface: Surface,
-        node_id: Option<Arc<str>>,
-        runs: Vec<RunSpec>,
-        group: Option<crate::fact::GroupSpec>,
-    ) -> RunIx {
+    pub(super) fn write_spawn(&mut self, asked: Asked, runs: Vec<RunSpec>, group: Option<GroupSpec>) -> RunIx {
+        let Asked { now, caller, surface, node_id, call, agent_call, replans } = asked;
         let first = self.runs.len();
         let decision = SpawnDecision {
             target: targets(runs.iter()),
@@ -121,20 +123,22 @@ impl Tree {
             effective_scopes: scopes(runs.iter()),
             runs,
             group,
+            agent_call,
+            replans,
             tree: None,
         };
-        self.emit_from(now, caller, node_id, surface, Fact::SpawnDecision(Box::new(decision)));
+        self.emit_from(now, caller, node_id, surface, call, Fact::SpawnDecision(Box::new(decision)));
         self.write_reserved(now, first);
         first
     }
 
-    /// The answer for a run that was spawned.
-    pub(crate) fn spawned(&self, ix: RunIx, idempotent: bool) -> Spawned {
+    /// The answer for a run that was spawned; the same at any time.
+    pub(super) fn spawned(&self, ix: RunIx, idempotent: bool) -> Spawned {
         let run = &self.runs[ix];
         Spawned {
             run_id: run.id,
             idempotent,
-            lineage: self.lineage(run),
+            lineage: Lineage { attempt: 1, ..self.lineage(run) },
             effective_scopes: run.spec.request.scopes.clone(),
             policy_snapshot: PolicySnapshot { policy_version: self.policy.version, limits: run.spec.limits },
         }

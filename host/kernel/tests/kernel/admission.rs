@@ -86,7 +86,7 @@ fn all_flaws_but(mended: &[Flaw]) -> String {
     });
     let log = strict.log().iter().chain(free.log().last()).cloned();
     let mut tree = Tree::fold(root(), log).unwrap();
-    code(tree.spawn_run(Timestamp(START), id(0), surface, Spawn::new(spawn.request, spawn.resolution), 1))
+    code(tree.spawn_run(Timestamp(START), id(0), surface, Spawn::new(spawn.request, spawn.resolution), site(1)))
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_caller_of_another_tree_is_not_found() {
     let mut scene = Scene::new();
     assert_eq!(code(scene.try_spawn(9, child("a"))), "run_not_found");
     let stranger = RunId { root: RootId(1), index: 0 };
-    let answer = scene.tree.spawn_run(scene.at(), stranger, Surface::Guest, ready(child("a")), 0);
+    let answer = scene.tree.spawn_run(scene.at(), stranger, Surface::Guest, ready(child("a")), site(0));
     scene.take();
     assert_eq!(code(answer), "run_not_found");
 }
@@ -117,11 +117,11 @@ fn a_closed_surface_refuses_every_call_that_comes_through_it() {
     let (now, graph, root) = (scene.at(), Surface::Graph, id(0));
     let ask = Evaluate { run_id: None, replanner: None, config: None };
     let answers = [
-        code(scene.tree.spawn_run(now, root, graph, ready(child("a")), 0)),
-        code(scene.tree.spawn_group(now, root, graph, members([]), 0)),
+        code(scene.tree.spawn_run(now, root, graph, ready(child("a")), site(0))),
+        code(scene.tree.spawn_group(now, root, graph, members([]), site(0))),
         code(scene.tree.join(now, Caller::Run(root), graph, group_id(0))),
         code(scene.tree.cancel_subtree(now, Caller::Run(root), graph, &Cancel::of(root))),
-        code(scene.tree.evaluate(now, root, graph, ask)),
+        code(scene.tree.evaluate(now, root, graph, ask, site(0))),
         code(scene.tree.query(now, Caller::Run(root), graph, &Query::default())),
     ];
     scene.take();

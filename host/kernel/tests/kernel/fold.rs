@@ -110,6 +110,12 @@ fn spawns_out_of_order_are_refused() {
     assert!(broken(2, &|decision| decision.spawned_run_ids[0] = id(2)).contains("out of order"));
     assert!(broken(2, &|decision| decision.spawned_run_ids.clear()).contains("other runs than it names"));
     assert!(broken(2, &|decision| decision.group_id = Some(group_id(0))).contains("another group than it names"));
+    let found = |decision: &mut SpawnDecision, group| {
+        (decision.idempotent, decision.group_id) = (true, Some(group_id(group)));
+        decision.spawned_run_ids = vec![id(0)];
+    };
+    assert!(broken(2, &|decision| found(decision, 9)).contains("group"), "one that is found again");
+    assert!(broken(2, &|decision| decision.replans = Some(id(9))).contains("which was not spawned"));
     let Fact::SpawnDecision(opening) = &log[0].fact else { panic!() };
     assert!(broken(2, &|decision| decision.tree = opening.tree.clone()).contains("opened once"));
     assert!(broken(0, &|decision| decision.idempotent = true).contains("its root run alone"));

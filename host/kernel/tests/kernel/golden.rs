@@ -10,7 +10,8 @@ use crate::scene::*;
 
 /// The text of an event is this one, and is read back as the same event.
 fn check(fact: Fact, expected: Expect) {
-    let event = Event { seq: 7, at: Timestamp(START), run_id: id(0), node_id: None, surface: Surface::Guest, fact };
+    let event =
+        Event { seq: 7, at: Timestamp(START), run_id: id(0), node_id: None, call: None, surface: Surface::Guest, fact };
     let text = serde_json::to_string(&event).unwrap();
     let read: Event = serde_json::from_str(&text).unwrap();
     assert_eq!(read, event);
@@ -161,6 +162,8 @@ fn decision() -> SpawnDecision {
         effective_scopes: vec![Grant::default()],
         runs: Vec::new(),
         group: None,
+        agent_call: false,
+        replans: None,
         tree: None,
     }
 }
@@ -186,7 +189,7 @@ fn a_spawn_decision() {
         Fact::SpawnDecision(Box::new(spawned)),
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.spawn_decision","surface":"guest","visibility":"client",
-            "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"group_id":"00000000-0000-feed-0000-000000000000.g0","idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"runs":[{"plugin":{"name":"a","version":"1.0.0","digest":"sha256:00","role":"agent"},"request":{"target":"a@^1","input":{"n": 1.0},"spawn_key":"k","scopes":{"use":["fs.read:x"],"delegate":["llm:*"]},"timeout_ms":5,"retry":{"max_attempts":3,"backoff":"exponential","initial_ms":10,"max_ms":100,"jitter":0.1},"budget":{"tokens":9,"cpu_ms":8},"parent_close":"wait","priority":"low"},"spawn_key":"k","key_derived":true,"fingerprint":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5","limits":{"max_depth":3,"max_fanout":8,"max_children_total":32,"max_concurrency":256,"join_timeout_ms":60000,"max_replans":3,"max_stalls":2}}],"group":{"key_prefix":"g","mode":"quorum","quorum":1,"timeout_ms":60000,"warnings":["mind"]}}}"#]],
+            "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"group_id":"00000000-0000-feed-0000-000000000000.g0","idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"runs":[{"plugin":{"name":"a","version":"1.0.0","digest":"sha256:00","role":"agent"},"request":{"target":"a@^1","input":{"n": 1.0},"spawn_key":"k","scopes":{"use":["fs.read:x"],"delegate":["llm:*"]},"timeout_ms":5,"retry":{"max_attempts":3,"backoff":"exponential","initial_ms":10,"max_ms":100,"jitter":0.1},"budget":{"tokens":9,"cpu_ms":8},"parent_close":"wait","priority":"low"},"spawn_key":"k","key_derived":true,"fingerprint":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5","limits":{"max_depth":3,"max_fanout":8,"max_children_total":32,"max_concurrency":256,"join_timeout_ms":60000,"max_replans":3,"max_stalls":1}}],"group":{"key_prefix":"g","mode":"quorum","quorum":1,"timeout_ms":60000,"warnings":["mind"]}}}"#]],
     );
 }
 
@@ -206,7 +209,7 @@ fn a_spawn_decision_that_opens_a_tree() {
         Fact::SpawnDecision(Box::new(SpawnDecision { tree, ..decision() })),
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.spawn_decision","surface":"guest","visibility":"client",
-            "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"tree":{"tenant":"default","policy":{"version":3,"surfaces":{"graph":true,"guest":true,"api":true},"targets":["*"],"scopes":["fs.read:*","llm:*","run.abandon:*","run.cancel:*","secret:*","spawn:*"],"limits":{"max_depth":50,"max_fanout":10000,"max_children_total":100000,"max_concurrency":100000,"join_timeout_ms":60000,"max_replans":3,"max_stalls":2},"budget":{},"orchestrators":{"lead":{"targets":["a*"],"scopes":["llm:*"],"limits":{"max_depth":1}}},"quotas":{"max_queued":4}},"budget":{"wall_ms":1}}}}"#]],
+            "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"tree":{"tenant":"default","policy":{"version":3,"surfaces":{"graph":true,"guest":true,"api":true},"targets":["*"],"scopes":["fs.read:*","llm:*","run.abandon:*","run.cancel:*","secret:*","spawn:*"],"limits":{"max_depth":50,"max_fanout":10000,"max_children_total":100000,"max_concurrency":100000,"join_timeout_ms":60000,"max_replans":3,"max_stalls":1},"budget":{},"orchestrators":{"lead":{"targets":["a*"],"scopes":["llm:*"],"limits":{"max_depth":1}}},"quotas":{"max_queued":4}},"budget":{"wall_ms":1}}}}"#]],
     );
 }
 
@@ -338,11 +341,46 @@ fn a_budget_move() {
     );
 }
 
+/// What a replay has to find again names the host call that it answers.
+#[test]
+fn an_event_that_answers_a_call_names_it() {
+    let check = |fact: Fact, expected: Expect| {
+        let call = Some(12);
+        let event =
+            Event { seq: 7, at: Timestamp(START), run_id: id(0), node_id: None, call, surface: Surface::Guest, fact };
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+        expected.assert_eq(&text.replacen(r#","data":{"#, ",\n\"data\":{", 1));
+    };
+    let progress = Progress { message: "half".into(), fraction: None, data: None, dropped: 0 };
+    check(
+        Fact::Progress(progress),
+        expect![[r#"
+        {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","call":12,"event":"orchestration.progress","surface":"guest","visibility":"client",
+        "data":{"message":"half"}}"#]],
+    );
+    let found_again = SpawnDecision { idempotent: true, ..decision() };
+    let called = SpawnDecision { agent_call: true, group_id: Some(group_id(0)), ..found_again.clone() };
+    check(
+        Fact::SpawnDecision(Box::new(called)),
+        expect![[r#"
+        {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","call":12,"event":"orchestration.spawn_decision","surface":"guest","visibility":"client",
+        "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"group_id":"00000000-0000-feed-0000-000000000000.g0","idempotent":true,"effective_scopes":[{"use":[],"delegate":[]}],"agent_call":true}}"#]],
+    );
+    let asked = SpawnDecision { replans: Some(id(0)), ..found_again };
+    check(
+        Fact::SpawnDecision(Box::new(asked)),
+        expect![[r#"
+        {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","call":12,"event":"orchestration.spawn_decision","surface":"guest","visibility":"client",
+        "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"idempotent":true,"effective_scopes":[{"use":[],"delegate":[]}],"replans":"00000000-0000-feed-0000-000000000000"}}"#]],
+    );
+}
+
 #[test]
 fn an_event_of_a_graphs_node_names_it() {
     let fact = Fact::ChildLifecycle(Box::new(life(Step::Started)));
     let node_id = Some("fan".into());
-    let event = Event { seq: 1, at: Timestamp(0), run_id: id(1), node_id, surface: Surface::Graph, fact };
+    let event = Event { seq: 1, at: Timestamp(0), run_id: id(1), node_id, call: None, surface: Surface::Graph, fact };
     let text = serde_json::to_string(&event).unwrap();
     assert!(text.contains(r#""node_id":"fan","event":"orchestration.child_lifecycle","surface":"graph""#), "{text}");
     assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);

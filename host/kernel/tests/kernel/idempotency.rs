@@ -105,11 +105,14 @@ fn a_key_is_one_parents() {
 fn without_a_key_the_order_of_calls_is_the_key() {
     let mut scene = Scene::new();
     let now = scene.at();
-    let mut ask = |call_index, target: &str| {
-        scene.tree.spawn_run(now, id(0), Surface::Guest, ready(child(target)), call_index).map(|s| s.run_id.index)
+    let mut call = 0;
+    let mut ask = |keyless, target: &str| {
+        call += 1;
+        let site = CallSite { call, keyless };
+        scene.tree.spawn_run(now, id(0), Surface::Guest, ready(child(target)), site).map(|s| s.run_id.index)
     };
     assert_eq!((ask(0, "a"), ask(1, "a")), (Ok(1), Ok(2)));
-    assert_eq!((ask(0, "a"), ask(1, "a")), (Ok(1), Ok(2)), "the replay");
+    assert_eq!((ask(0, "a"), ask(1, "a")), (Ok(1), Ok(2)), "as if it was asked again");
     assert_eq!(ask(1, "b").unwrap_err().code, Code::IdempotencyConflict);
     scene.take();
 }

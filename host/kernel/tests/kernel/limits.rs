@@ -102,14 +102,14 @@ fn the_tenants_queue_is_bounded_over_all_its_trees() {
     assert_eq!(
         scene
             .tree
-            .spawn_group(scene.at(), id(0), Surface::Guest, members([child("a"), child("a")]), 0)
+            .spawn_group(scene.at(), id(0), Surface::Guest, members([child("a"), child("a")]), site(0))
             .unwrap_err()
             .code,
         Code::QuotaExceeded
     );
-    assert!(scene.tree.spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), 0).is_ok());
+    assert!(scene.tree.spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), site(1)).is_ok());
     scene.tree.set_queued(2);
-    let denial = scene.tree.spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), 1).unwrap_err();
+    let denial = scene.tree.spawn_run(scene.at(), id(0), Surface::Guest, ready(child("a")), site(2)).unwrap_err();
     assert_eq!((denial.code, denial.limit, denial.current), (Code::QuotaExceeded, Some(2), Some(2)));
     scene.tree.set_queued(0);
     scene.take();

@@ -78,7 +78,7 @@ fn the_same_calls_through_another_surface_write_the_same_events() {
     let log = |surface| {
         let mut scene = Scene::new();
         let now = scene.at();
-        scene.tree.spawn_group(now, id(0), surface, members([child("a"), child("judge")]), 0).unwrap();
+        scene.tree.spawn_group(now, id(0), surface, members([child("a"), child("judge")]), site(0)).unwrap();
         scene.take();
         for run in [1, 2] {
             scene.start(run);

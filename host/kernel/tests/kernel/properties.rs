@@ -164,6 +164,29 @@ fn stage(fanout: u32, total: u32, depth: u32, concurrency: u32, tokens: Option<u
     })
 }
 
+/// All that the engine reads off a tree to know what to do.
+#[derive(Debug, PartialEq)]
+struct Outstanding {
+    ready: Vec<RunId>,
+    active: Vec<(RunId, bool, u32)>,
+    stops: Vec<RunId>,
+    decisions: Vec<GroupId>,
+    next_timer: Option<Timestamp>,
+    is_ended: bool,
+}
+
+fn outstanding(tree: &Tree) -> Outstanding {
+    let active = tree.active_guests().map(|run| (run, tree.is_closing(run), tree.calls_reached(run)));
+    Outstanding {
+        ready: tree.ready().collect(),
+        active: active.collect(),
+        stops: tree.stops(0).collect(),
+        decisions: tree.decisions(0).collect(),
+        next_timer: tree.next_timer(),
+        is_ended: tree.is_ended(),
+    }
+}
+
 fn parent_of(scene: &Scene, run: &Run) -> Option<u32> {
     scene.tree.lineage(run).parent_run_id.map(|parent| parent.index)
 }
@@ -234,6 +257,26 @@ proptest! {
         }
         prop_assert_eq!(whole.log(), killed.log());
         prop_assert!(whole.tree == killed.tree);
+    }
+
+    /// A host that starts over reads off the log, however much of it there is,
+    /// what the host before it had to do.
+    #[test]
+    fn what_there_is_to_do_follows_from_any_prefix_of_the_log(ops in ops()) {
+        let mut scene = stage(9, 60, 9, 9, Some(90));
+        let mut seen = BTreeMap::from([(scene.tree.seq(), outstanding(&scene.tree))]);
+        for op in &ops {
+            do_it(&mut scene, op);
+            seen.insert(scene.tree.seq(), outstanding(&scene.tree));
+        }
+        let mut tree = Tree::fold(root(), scene.log()[..1].iter().cloned()).unwrap();
+        for event in &scene.log()[1..] {
+            tree.fold_on([event.clone()]).unwrap();
+            prop_assert!(seen.get(&tree.seq()).is_none_or(|seen| *seen == outstanding(&tree)));
+            let restored = Tree::restore(root(), &tree.snapshot()).unwrap();
+            prop_assert_eq!(outstanding(&restored), outstanding(&tree));
+            prop_assert!(restored == tree);
+        }
     }
 
     #[test]

@@ -4,11 +4,16 @@ use pleach_kernel::*;
 
 use crate::scene::*;
 
+pub fn question(of: Option<u32>, replanner: bool) -> Evaluate {
+    let replanner = replanner.then(|| ("mend".into(), found("mend")));
+    Evaluate { run_id: of.map(id), replanner, config: Some(json(r#"{"patience":2}"#)) }
+}
+
 impl Scene {
     pub fn try_evaluate(&mut self, caller: u32, of: Option<u32>, replanner: bool) -> Result<Replanning, Box<Denial>> {
-        let replanner = replanner.then(|| ("mend".into(), found("mend")));
-        let ask = Evaluate { run_id: of.map(id), replanner, config: Some(json(r#"{"patience":2}"#)) };
-        let answer = self.tree.evaluate(self.at(), id(caller), Surface::Guest, ask);
+        let ask = question(of, replanner);
+        self.calls += 1;
+        let answer = self.tree.evaluate(self.at(), id(caller), Surface::Guest, ask, site(self.calls));
         self.take();
         answer
     }
@@ -76,13 +81,12 @@ fn replans_are_bounded_by_max_replans() {
 }
 
 #[test]
-fn no_progress_as_often_as_max_stalls_in_a_row_ends_it() {
-    // 0 is as 1: nobody can stall less often than once.
-    for (limit, replans) in [(0, 1), (1, 1), (2, 2), (3, 3)] {
+fn as_many_answers_without_progress_in_a_row_as_max_stalls_are_given_and_0_is_none() {
+    for (limit, replans) in [(0, 1), (1, 2), (2, 3), (3, 4)] {
         let mut scene = Scene::under(|policy, _| (policy.limits.max_replans, policy.limits.max_stalls) = (9, limit));
         scene.failed();
-        let answers: Vec<bool> = (0..5).map(|_| scene.evaluate().needs_replan).collect();
-        let expected: Vec<bool> = (0..5).map(|n| n < replans).collect();
+        let answers: Vec<bool> = (0..6).map(|_| scene.evaluate().needs_replan).collect();
+        let expected: Vec<bool> = (0..6).map(|n| n < replans).collect();
         assert_eq!(answers, expected, "max_stalls {limit}");
         assert!(scene.told().contains("(max_stalls)"));
     }
@@ -90,7 +94,7 @@ fn no_progress_as_often_as_max_stalls_in_a_row_ends_it() {
 
 #[test]
 fn progress_starts_the_count_of_stalls_anew() {
-    let mut scene = Scene::under(|policy, _| (policy.limits.max_replans, policy.limits.max_stalls) = (9, 2));
+    let mut scene = Scene::under(|policy, _| (policy.limits.max_replans, policy.limits.max_stalls) = (9, 1));
     scene.failed();
     assert!(scene.evaluate().needs_replan);
     assert!(scene.evaluate().needs_replan, "one stall");
@@ -137,7 +141,7 @@ fn a_replanner_is_asked_only_where_it_is_needed() {
             {
               "run_id": "00000000-0000-feed-0000-000000000000.1",
               "target": "a",
-              "spawn_key": "~1.1",
+              "spawn_key": "~1.2",
               "status": "failed",
               "attempt": 1,
               "input": null,
@@ -227,7 +231,7 @@ fn what_is_no_replanner_is_not_asked() {
     let mut ask = |replanner: (&str, Resolution)| {
         let replanner = Some((replanner.0.into(), replanner.1));
         let ask = Evaluate { run_id: None, replanner, config: None };
-        scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask).unwrap_err()
+        scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask, site(9)).unwrap_err()
     };
     assert_eq!(ask(("a", found("a"))).code, Code::InvalidRequest);
     let missing = ask(("mend", Resolution::NotFound { hint: "none is published".into() }));

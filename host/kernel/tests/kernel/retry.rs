@@ -119,7 +119,8 @@ fn children_with_a_key_are_the_next_trys_and_the_others_are_cancelled() {
     scene.start(parent);
     assert_eq!(scene.spawn(parent, keyed("a", "k")), named);
     let now = scene.at();
-    let ask = scene.tree.spawn_run(now, id(parent), Surface::Guest, ready(child("a")), 2);
+    let ask =
+        scene.tree.spawn_run(now, id(parent), Surface::Guest, ready(child("a")), CallSite { call: 99, keyless: 2 });
     scene.take();
     assert!(ask.is_ok_and(|spawned| !spawned.idempotent && spawned.run_id != id(nameless)));
     assert_eq!(scene.status(abandoned), RunStatus::Running);

@@ -16,7 +16,7 @@ pub const START: u64 = 1_000_000;
 pub struct Scene {
     pub tree: Tree,
     pub now: u64,
-    calls: u32,
+    pub calls: u32,
     log: Vec<Event>,
     shown: usize,
     auditor: Auditor,
@@ -89,7 +89,12 @@ pub fn ready(request: SpawnRequest) -> Spawn {
 
 pub fn members(requests: impl IntoIterator<Item = SpawnRequest>) -> SpawnGroup {
     let members = requests.into_iter().map(ready).collect();
-    SpawnGroup { members, key_prefix: None, join: JoinPolicy::default(), node_id: None }
+    SpawnGroup { members, key_prefix: None, join: JoinPolicy::default(), node_id: None, agent_call: false }
+}
+
+/// The host call of this number, before which as many came without a key.
+pub fn site(call: u32) -> CallSite {
+    CallSite { call, keyless: call }
 }
 
 pub fn policy() -> Policy {
@@ -160,6 +165,8 @@ impl Scene {
         if self.log.len() < 200 {
             let folded = Tree::fold(self.tree.id(), self.log.clone()).unwrap_or_else(|error| panic!("{error}"));
             assert!(folded == self.tree, "the fold of the log equals the state");
+            let restored = Tree::restore(root(), &self.tree.snapshot()).unwrap_or_else(|error| panic!("{error}"));
+            assert!(restored == self.tree, "what is restored from a snapshot equals the state");
         }
     }
 
@@ -184,7 +191,7 @@ impl Scene {
 
     pub fn try_ready(&mut self, caller: u32, spawn: Spawn) -> Result<Spawned, Box<Denial>> {
         self.calls += 1;
-        let answer = self.tree.spawn_run(self.at(), id(caller), Surface::Guest, spawn, self.calls);
+        let answer = self.tree.spawn_run(self.at(), id(caller), Surface::Guest, spawn, site(self.calls));
         self.take();
         answer
     }
@@ -202,7 +209,7 @@ impl Scene {
 
     pub fn try_group(&mut self, caller: u32, group: SpawnGroup) -> Result<SpawnedGroup, Box<Denial>> {
         self.calls += 1;
-        let answer = self.tree.spawn_group(self.at(), id(caller), Surface::Guest, group, self.calls);
+        let answer = self.tree.spawn_group(self.at(), id(caller), Surface::Guest, group, site(self.calls));
         self.take();
         answer
     }

@@ -21,6 +21,7 @@ fn the_kernel_holds_its_rules_through_100_000_random_steps() {
     if steps < 100_000 {
         return;
     }
+    assert!(report.restores > 3_000 && report.replays > 10_000, "{report:#?}");
     // A walk that never comes by a rule does not hold anybody to it.
     let kinds: Vec<&str> = report.kinds.keys().copied().collect();
     assert_eq!(kinds.len(), 10, "every kind of event: {kinds:?}");

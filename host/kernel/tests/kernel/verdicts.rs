@@ -49,8 +49,9 @@ fn only_a_live_guest_reports_progress() {
     let run = scene.live(0, child("a"));
     scene.skip();
     let report = |scene: &mut Scene, run| {
+        scene.calls += 1;
         let progress = Progress { message: "half".into(), fraction: Some(0.5), data: None, dropped: 2 };
-        scene.tree.record_progress(scene.at(), id(run), progress);
+        scene.tree.record_progress(scene.at(), id(run), scene.calls, progress);
         scene.take();
         scene.told()
     };

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, File, FileType, Metadata, OpenOptions};
+use serde::{Deserialize, Serialize};
 
-use crate::bindings::files::{Entry, EntryKind};
 use crate::call::{CallError, FailureCode};
 
 /// The most links on the way to one file, as on Linux.
@@ -18,6 +18,24 @@ pub(super) struct Disk {
     root: Arc<Dir>,
     path: String,
     name: String,
+}
+
+/// What is at a path, as it is recorded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) kind: EntryKind,
+    /// 0 for what is not a file.
+    pub(super) size: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EntryKind {
+    File,
+    Folder,
+    Link,
+    Other,
 }
 
 /// What did not work, and with which path below the root.

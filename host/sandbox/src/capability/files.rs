@@ -5,17 +5,24 @@
 //! a link leads elsewhere, as what it leads to. `cap_std` keeps both below the
 //! root. The work is done on threads of its own, so that a slow disk holds up no
 //! other guest.
+//!
+//! What is found is recorded: by the next replay the disk may be another one. A
+//! path that is refused as it is spelt is not, since it always is.
 
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
-use pleach_kernel::{Code, Denial, Scope};
+use pleach_kernel::{Code, Denial, Grant, Scope};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::disk::{self, Disk};
-use crate::bindings::files::{Entry, Host};
-use crate::bindings::types::CallError;
-use crate::call::FailureCode;
+use crate::bindings::files::{Entry, EntryKind, Host};
+use crate::bindings::types;
+use crate::call::{CallError, FailureCode};
 use crate::guest::Guest;
+use crate::hostcalls::cancelled;
+use crate::journal::hash;
 
 const CAPABILITY: &str = "fs.read";
 
@@ -60,91 +67,131 @@ impl Wish {
 
 impl Host for Guest {
     async fn roots(&mut self) -> Vec<String> {
-        self.charged();
-        let scopes = || self.identity.grant.can_use().iter().filter(|scope| scope.capability() == CAPABILITY);
-        let names = self.roots.0.iter().map(|(name, _)| name);
-        names.filter(|name| scopes().any(|scope| reaches_into(scope, name))).cloned().collect()
+        let roots = self.roots.clone();
+        let grant = self.calls.grant().clone();
+        let names = move || {
+            let scopes = || grant.can_use().iter().filter(|scope| scope.capability() == CAPABILITY);
+            let names = roots.0.iter().map(|(name, _)| name.as_str());
+            json(&names.filter(|name| scopes().any(|scope| reaches_into(scope, name))).collect::<Vec<_>>())
+        };
+        let names = self.calls.recorded_unrefused("files.roots", names).await;
+        names.and_then(|names| read_json(&names)).unwrap_or_default()
     }
 
-    async fn list(&mut self, path: String) -> Result<Vec<Entry>, CallError> {
-        let disk = self.open(Wish::List, &path).await?;
-        self.on_disk(move || disk.list(MOST_ENTRIES)).await
+    async fn list(&mut self, path: String) -> Result<Vec<Entry>, types::CallError> {
+        let hash = hash(&path);
+        let found = self.on_disk(Wish::List, path, hash, |disk| Ok(json(&disk.list(MOST_ENTRIES)?))).await?;
+        let entries: Vec<disk::Entry> = read_json(&found)?;
+        Ok(entries.into_iter().map(Entry::from).collect())
     }
 
-    async fn stat(&mut self, path: String) -> Result<Entry, CallError> {
-        let disk = self.open(Wish::Stat, &path).await?;
-        self.on_disk(move || disk.stat()).await
+    async fn stat(&mut self, path: String) -> Result<Entry, types::CallError> {
+        let hash = hash(&path);
+        let found = self.on_disk(Wish::Stat, path, hash, |disk| Ok(json(&disk.stat()?))).await?;
+        Ok(read_json::<disk::Entry>(&found)?.into())
     }
 
-    async fn read(&mut self, path: String, offset: u64, length: u32) -> Result<Vec<u8>, CallError> {
-        let disk = self.open(Wish::Read, &path).await?;
-        self.on_disk(move || disk.read(offset, length.min(READ_BYTES))).await
+    async fn read(&mut self, path: String, offset: u64, length: u32) -> Result<Vec<u8>, types::CallError> {
+        let hash = hash(&(&path, offset, length));
+        let read = move |disk: &Disk| Ok(Ok(disk.read(offset, length.min(READ_BYTES))?));
+        Ok(self.on_disk(Wish::Read, path, hash, read).await?)
     }
 }
 
 impl Guest {
-    /// Finds what `path` names and checks that this run may have it.
-    async fn open(&mut self, wish: Wish, path: &str) -> Result<Disk, CallError> {
-        self.enter(wish.action())?;
-        self.check_scope(wish, path, path)?;
-        let (root, below) = path.split_once('/').unwrap_or((path, ""));
-        let Some(dir) = self.roots.get(root).cloned() else {
-            let message = format!("no folder `{root}` was opened on this host; give it one with `--root {root}=DIR`");
-            return Err(crate::call::CallError::failed(FailureCode::NotFound, message).into());
-        };
-        let below = below.to_owned();
-        let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        let (disk, below) = self
-            .on_disk(move || {
-                let disk = Disk::find(dir, &below, name)?;
-                Ok((disk, below))
-            })
-            .await?;
-        if disk.path() != below {
-            let leads_to = if disk.path().is_empty() { root.to_owned() } else { format!("{root}/{}", disk.path()) };
-            self.check_scope(wish, &leads_to, path)?;
-        }
-        Ok(disk)
-    }
-
-    fn check_scope(&mut self, wish: Wish, path: &str, asked: &str) -> Result<(), CallError> {
-        let exact = Scope::exact(CAPABILITY, path);
-        let below = || format!("{CAPABILITY}:{path}/*").parse::<Scope>();
-        let (allowed, wanted) = match (wish, exact) {
-            (_, Err(error)) => {
-                let denial = Denial::new(Code::ScopeInvalid, wish.action(), error.to_string());
-                return Err(self.deny(denial.of_target(&asked.into())));
-            }
-            (Wish::Read, Ok(exact)) => (self.identity.grant.allows(&exact), exact.to_string()),
-            (Wish::List, Ok(_)) => (self.allows(below()), format!("{CAPABILITY}:{path}/*")),
-            // Who may read a folder's files may know that there is the folder.
-            (Wish::Stat, Ok(exact)) => (self.identity.grant.allows(&exact) || self.allows(below()), exact.to_string()),
-        };
-        if allowed {
-            return Ok(());
-        }
-        let link = if path == asked { String::new() } else { format!(", to which `{asked}` leads") };
-        let message = format!("this needs the scope `{wanted}`{link}, which the run may not use");
-        Err(self.deny(Denial::new(Code::ScopeRequired, wish.action(), message).of_target(&asked.into())))
-    }
-
-    fn allows<E>(&self, scope: Result<Scope, E>) -> bool {
-        scope.is_ok_and(|scope| self.identity.grant.allows(&scope))
-    }
-
-    async fn on_disk<T: Send + 'static>(
+    /// Finds what `path` names, checks that this run may have it, and has `work`
+    /// done with it, or what was found before.
+    async fn on_disk(
         &mut self,
-        work: impl FnOnce() -> Result<T, disk::Failure> + Send + 'static,
-    ) -> Result<T, CallError> {
-        let done = tokio::task::spawn_blocking(work).await;
-        self.vitals.catch_up();
-        match done {
-            Ok(result) => result.map_err(|failure| crate::call::CallError::from(failure).into()),
-            Err(error) => {
-                let message = format!("the host gave up on a file: {error}");
-                Err(crate::call::CallError::failed(FailureCode::HostFailure, message).into())
+        wish: Wish,
+        path: String,
+        hash: u64,
+        work: impl FnOnce(&Disk) -> Result<Result<Vec<u8>, CallError>, disk::Failure> + Send + 'static,
+    ) -> Result<Vec<u8>, CallError> {
+        if let Some(denial) = refusal(self.calls.grant(), wish, &path, &path) {
+            if self.calls.is_gone() {
+                return Err(cancelled());
             }
+            self.calls.charged();
+            return Err(self.calls.deny(denial));
         }
+        let roots = self.roots.clone();
+        let grant = self.calls.grant().clone();
+        let work = move || {
+            let disk = open(&roots, &grant, wish, &path)?;
+            work(&disk)?
+        };
+        let done = || async {
+            let failed =
+                |error| CallError::failed(FailureCode::HostFailure, format!("the host gave up on a file: {error}"));
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error)))
+        };
+        self.calls.recorded(wish.action(), hash, done).await
+    }
+}
+
+/// Finds what `path` names, links followed, and checks what they lead to.
+fn open(roots: &Roots, grant: &Grant, wish: Wish, path: &str) -> Result<Disk, CallError> {
+    let (root, below) = path.split_once('/').unwrap_or((path, ""));
+    let Some(dir) = roots.get(root).cloned() else {
+        let message = format!("no folder `{root}` was opened on this host; give it one with `--root {root}=DIR`");
+        return Err(CallError::failed(FailureCode::NotFound, message));
+    };
+    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+    let disk = Disk::find(dir, below, name)?;
+    if disk.path() != below {
+        let leads_to = if disk.path().is_empty() { root.to_owned() } else { format!("{root}/{}", disk.path()) };
+        if let Some(denial) = refusal(grant, wish, &leads_to, path) {
+            return Err(CallError::Denied(denial.into()));
+        }
+    }
+    Ok(disk)
+}
+
+/// Why a run may not have `path`, which it asked for as `asked`.
+fn refusal(grant: &Grant, wish: Wish, path: &str, asked: &str) -> Option<Denial> {
+    let allows_below = || {
+        let below = format!("{CAPABILITY}:{path}/*").parse::<Scope>();
+        below.is_ok_and(|scope| grant.allows(&scope))
+    };
+    let (allowed, wanted) = match (wish, Scope::exact(CAPABILITY, path)) {
+        (_, Err(error)) => {
+            let denial = Denial::new(Code::ScopeInvalid, wish.action(), error.to_string());
+            return Some(denial.of_target(&asked.into()));
+        }
+        (Wish::Read, Ok(exact)) => (grant.allows(&exact), exact.to_string()),
+        (Wish::List, Ok(_)) => (allows_below(), format!("{CAPABILITY}:{path}/*")),
+        // Who may read a folder's files may know that there is the folder.
+        (Wish::Stat, Ok(exact)) => (grant.allows(&exact) || allows_below(), exact.to_string()),
+    };
+    if allowed {
+        return None;
+    }
+    let link = if path == asked { String::new() } else { format!(", to which `{asked}` leads") };
+    let message = format!("this needs the scope `{wanted}`{link}, which the run may not use");
+    Some(Denial::new(Code::ScopeRequired, wish.action(), message).of_target(&asked.into()))
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, CallError> {
+    serde_json::to_vec(value).map_err(|error| CallError::failed(FailureCode::HostFailure, error.to_string()))
+}
+
+fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = format!("what was recorded of a file cannot be read: {error}");
+        CallError::failed(FailureCode::HostFailure, message)
+    })
+}
+
+impl From<disk::Entry> for Entry {
+    fn from(disk::Entry { name, kind, size }: disk::Entry) -> Self {
+        let kind = match kind {
+            disk::EntryKind::File => EntryKind::File,
+            disk::EntryKind::Folder => EntryKind::Folder,
+            disk::EntryKind::Link => EntryKind::Link,
+            disk::EntryKind::Other => EntryKind::Other,
+        };
+        Self { name, kind, size }
     }
 }
 

@@ -1,8 +1,6 @@
 //! `log`: what a guest writes to the host's log, bounded in size and rate. It is
 //! no part of the run's events.
 
-use std::time::Instant;
-
 use pleach_kernel::Lineage;
 
 use crate::bindings::log::{Host, Level};
@@ -21,15 +19,16 @@ pub(crate) fn rate() -> Rate {
 
 impl Host for Guest {
     fn write(&mut self, level: Level, message: String) {
-        if self.charged() {
-            write(&mut self.log_rate, &self.identity.lineage, level, &message);
+        // What was written in an earlier life of the guest stands there already.
+        if self.calls.charged() && !self.calls.is_replaying() {
+            write(&mut self.log_rate, self.calls.host_nanos(), self.calls.lineage(), level, &message);
         }
     }
 }
 
-/// Hands one message on, if the rate allows it.
-pub(crate) fn write(rate: &mut Rate, lineage: &Lineage, level: Level, message: &str) {
-    let Some(dropped) = rate.take(Instant::now()) else {
+/// Hands one message on, if the rate allows it at `now`.
+pub(crate) fn write(rate: &mut Rate, now: u64, lineage: &Lineage, level: Level, message: &str) {
+    let Some(dropped) = rate.take(now) else {
         return;
     };
     let message = cut(message, MESSAGE_BYTES);

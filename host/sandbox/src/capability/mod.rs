@@ -10,7 +10,7 @@ mod disk;
 pub(crate) mod files;
 pub(crate) mod log;
 mod orchestration;
-pub(crate) mod progress;
+mod progress;
 mod types;
 pub(crate) mod wasi;
 mod wire;

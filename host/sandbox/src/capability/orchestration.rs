@@ -1,8 +1,10 @@
-//! `orchestration`: the primitives, each handed to the kernel as one call.
+//! `orchestration`: the primitives, each handed to the kernel as one call. What
+//! has the wrong form is refused here, and is no numbered call: it has the wrong
+//! form in every replay.
 //!
 //! Only form is checked here; `wire.rs` has the shapes.
 
-use pleach_kernel::{Payload, Query, SpawnRequest};
+use pleach_kernel::{Denial, Query, SpawnRequest};
 
 use super::wire;
 use crate::bindings::orchestration::SpawnRequest as WireSpawn;
@@ -11,84 +13,70 @@ use crate::bindings::orchestration::{
     QueryRequest, Spawned, SpawnedGroup,
 };
 use crate::bindings::types::CallError;
-use crate::call::Call;
 use crate::guest::Guest;
+use crate::hostcalls::cancelled;
 
 impl Guest {
     /// Takes a part of a request that has the wrong form as refused.
     fn formed<T>(&mut self, action: &'static str, parsed: Result<T, wire::Malformed>) -> Result<T, CallError> {
-        parsed.map_err(|malformed| match malformed {
-            wire::Malformed::Denied(code, message) => self.deny(pleach_kernel::Denial::new(code, action, message)),
-            wire::Malformed::Failed(code, message) => crate::call::CallError::failed(code, message).into(),
+        parsed.map_err(|malformed| {
+            if self.calls.is_gone() {
+                return cancelled().into();
+            }
+            self.calls.charged();
+            match malformed {
+                wire::Malformed::Denied(code, message) => self.calls.deny(Denial::new(code, action, message)).into(),
+                wire::Malformed::Failed(code, message) => crate::call::CallError::failed(code, message).into(),
+            }
         })
     }
 }
 
 impl Host for Guest {
     async fn spawn_run(&mut self, request: WireSpawn) -> Result<Spawned, CallError> {
-        const ACTION: &str = "spawn_run";
-        self.enter(ACTION)?;
-        let call_index = self.call_index(request.spawn_key.is_some());
-        let request = self.formed(ACTION, wire::spawn_request(request))?;
-        let spawned = self.ask(|reply| Call::SpawnRun { request, call_index, reply }).await?;
-        Ok(wire::spawned(&spawned))
+        let request = self.formed("spawn_run", wire::spawn_request(request))?;
+        Ok(wire::spawned(&self.calls.spawn_run(request).await?))
     }
 
     async fn spawn_group(&mut self, request: GroupRequest) -> Result<SpawnedGroup, CallError> {
         const ACTION: &str = "spawn_group";
-        self.enter(ACTION)?;
-        let call_index = self.call_index(request.key_prefix.is_some());
         let members: Result<Vec<_>, _> = request.members.into_iter().map(wire::spawn_request).collect();
         let members = self.formed(ACTION, members)?;
         let key_prefix = self.formed(ACTION, wire::name_option("key-prefix", request.key_prefix))?;
         let join = wire::join_policy(request.join);
-        let spawned = self.ask(|reply| Call::SpawnGroup { members, key_prefix, join, call_index, reply }).await?;
-        Ok(wire::spawned_group(spawned))
+        Ok(wire::spawned_group(self.calls.spawn_group(members, key_prefix, join).await?))
     }
 
     async fn join(&mut self, group: String) -> Result<JoinResult, CallError> {
-        const ACTION: &str = "join";
-        self.enter(ACTION)?;
-        let group = self.formed(ACTION, wire::group_id(&group))?;
-        Ok(wire::join_result(&self.ask(|reply| Call::Join { group, reply }).await?))
+        let group = self.formed("join", wire::group_id(&group))?;
+        Ok(wire::join_result(&self.calls.join(group).await?))
     }
 
     async fn cancel_subtree(&mut self, request: CancelRequest) -> Result<CancelResult, CallError> {
-        const ACTION: &str = "cancel_subtree";
-        self.enter(ACTION)?;
-        let request = self.formed(ACTION, wire::cancel(request))?;
-        Ok(wire::cancelled(&self.ask(|reply| Call::Cancel { request, reply }).await?))
+        let request = self.formed("cancel_subtree", wire::cancel(request))?;
+        Ok(wire::cancelled(&self.calls.cancel(request).await?))
     }
 
     async fn evaluate_and_replan(&mut self, request: EvaluateRequest) -> Result<Evaluation, CallError> {
         const ACTION: &str = "evaluate_and_replan";
-        self.enter(ACTION)?;
         let run_id = self.formed(ACTION, wire::run_id_option(request.run_id))?;
         let replanner = self.formed(ACTION, wire::name_option("replanner", request.replanner))?;
         let config = request.config.map(|config| wire::payload("config", config)).transpose();
         let config = self.formed(ACTION, config)?;
-        let evaluation = self.ask(|reply| Call::Evaluate { run_id, replanner, config, reply }).await?;
-        Ok(wire::evaluation(evaluation))
+        Ok(wire::evaluation(self.calls.evaluate(run_id, replanner, config).await?))
     }
 
     async fn query_tree(&mut self, request: QueryRequest) -> Result<String, CallError> {
-        const ACTION: &str = "query_tree";
-        self.enter(ACTION)?;
-        let run_id = self.formed(ACTION, wire::run_id_option(request.run_id))?;
+        let run_id = self.formed("query_tree", wire::run_id_option(request.run_id))?;
         let QueryRequest { max_depth, max_nodes, skip_children, .. } = request;
         let query = Query { run_id, max_depth, max_nodes, skip_children: skip_children.unwrap_or(0) };
-        let tree: Payload = self.ask(|reply| Call::Query { query, reply }).await?;
-        Ok(tree.as_str().to_owned())
+        Ok(self.calls.query(query).await?.as_str().to_owned())
     }
 
     async fn agent_call(&mut self, request: CallRequest) -> Result<CallResult, CallError> {
-        const ACTION: &str = "agent_call";
-        self.enter(ACTION)?;
-        let call_index = self.call_index(request.spawn_key.is_some());
-        let request = self.formed(ACTION, agent_call_request(request))?;
+        let request = self.formed("agent_call", agent_call_request(request))?;
         let target = request.target.to_string();
-        let outcome = self.ask(|reply| Call::AgentCall { request, call_index, reply }).await?;
-        Ok(wire::call_result(target, &outcome))
+        Ok(wire::call_result(target, &self.calls.agent_call(request).await?))
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn call(pre: &JudgePre<Guest>, store: &mut Store<Guest>, input:
     let request = JudgeRequest {
         subject: subject.as_str().to_owned(),
         criteria: criteria.unwrap_or_else(empty_object).as_str().to_owned(),
-        seed: store.data().identity.seed,
+        seed: store.data().calls.seed(),
     };
     Ok(match judge.call_judge(store, &request).await? {
         Ok(verdict) => answer(verdict),

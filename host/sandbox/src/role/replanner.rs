@@ -74,7 +74,7 @@ pub(super) async fn call(
     input: &Payload,
 ) -> wasmtime::Result<Answer> {
     let request = match parse(Role::Replanner, EXPECTED, input) {
-        Ok(input) => request(input, store.data().identity.seed),
+        Ok(input) => request(input, store.data().calls.seed()),
         Err(error) => return Ok(Err(error)),
     };
     let replanner = pre.instantiate_async(&mut *store).await?;

@@ -43,7 +43,7 @@ pub(super) async fn call(
         subject: subject.as_str().to_owned(),
         routes,
         config: config.unwrap_or_else(empty_object).as_str().to_owned(),
-        seed: store.data().identity.seed,
+        seed: store.data().calls.seed(),
     };
     Ok(match router.call_route(store, &request).await? {
         Ok(choice) => answer(choice, &request.routes),

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pleach_kernel::{Budget, Finish, Grant, Lineage, Outcome, Payload, RootId, RunError, RunId, Tenant, Timestamp};
-use pleach_sandbox::{Call, Config, GuestLimits, Job, Kernel, Meter, Plugin, Sandbox, Stop};
+use pleach_sandbox::{Call, Config, GuestLimits, Job, Kernel, Meter, Parked, Plugin, Replay, Reply, Sandbox, Stop};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -43,18 +43,24 @@ pub async fn load(sandbox: &Sandbox, bytes: Vec<u8>) -> Arc<Plugin> {
 
 type Decide = dyn Fn(RunId, Call) + Send + Sync;
 
-/// Records what it is told, and answers with what a test decides.
+/// Records what it is told, answers with what a test decides, and lets sleepers
+/// sleep.
 pub struct Fake {
     decide: Box<Decide>,
     told: Mutex<Vec<Call>>,
+    sleepers: Mutex<Vec<Sleeper>>,
     finishes: mpsc::UnboundedSender<Finish>,
 }
+
+/// Kept by the kernel and not by the task that wakes it: that one goes down with
+/// the guests' threads, and no sleeper may hear of it.
+type Sleeper = Arc<Mutex<Option<Reply<Timestamp>>>>;
 
 impl Fake {
     /// Calls that want an answer go to `decide`; the others are kept.
     pub fn new(decide: impl Fn(RunId, Call) + Send + Sync + 'static) -> (Arc<Self>, Finishes) {
         let (finishes, receiver) = mpsc::unbounded_channel();
-        let fake = Self { decide: Box::new(decide), told: Mutex::default(), finishes };
+        let fake = Self { decide: Box::new(decide), told: Mutex::default(), sleepers: Mutex::default(), finishes };
         (Arc::new(fake), Finishes(receiver))
     }
 
@@ -72,7 +78,19 @@ impl Fake {
 impl Kernel for Fake {
     fn call(&self, run: RunId, call: Call) {
         match call {
-            Call::Progress(_) | Call::Deny { .. } => self.told.lock().unwrap().push(call),
+            Call::Progress { .. } | Call::Deny { .. } => self.told.lock().unwrap().push(call),
+            Call::Record { .. } => {}
+            Call::Sleep { duration_ms, reply, .. } => {
+                let woken_at = Timestamp(self.now_nanos() / 1_000_000).plus_ms(duration_ms);
+                let sleeper = Arc::new(Mutex::new(Some(reply)));
+                self.sleepers.lock().unwrap().push(sleeper.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(duration_ms)).await;
+                    if let Some(reply) = sleeper.lock().unwrap().take() {
+                        let _ = reply.send(Ok(woken_at));
+                    }
+                });
+            }
             call => (self.decide)(run, call),
         }
     }
@@ -80,6 +98,19 @@ impl Kernel for Fake {
     fn finished(&self, finish: Finish) {
         let _ = self.finishes.send(finish);
     }
+
+    fn parked(&self, parked: Parked) {
+        panic!("{parked:?}: nobody asked for that");
+    }
+
+    fn now_nanos(&self) -> u64 {
+        nanos_now()
+    }
+}
+
+pub fn nanos_now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_nanos()).unwrap()
 }
 
 pub struct Finishes(mpsc::UnboundedReceiver<Finish>);
@@ -108,6 +139,7 @@ pub fn job(sandbox: &Sandbox, input: &Value, change: impl FnOnce(&mut Job)) -> J
         policy_version: 3,
         accounts: None,
         permit: sandbox.try_acquire_live().expect("a place for a guest"),
+        replay: Replay::default(),
     };
     change(&mut job);
     job
@@ -188,6 +220,11 @@ fn spend(left: &Mutex<u64>, amount: u64) -> Result<(), pleach_sandbox::Exhausted
 impl Meter for Purse {
     fn host_call(&self) -> Result<(), pleach_sandbox::Exhausted> {
         spend(&self.host_calls, 1)
+    }
+
+    fn host_call_replayed(&self) {
+        let mut left = self.host_calls.lock().unwrap();
+        *left = left.saturating_sub(1);
     }
 
     fn cpu(&self, micros: u64) -> Result<(), pleach_sandbox::Exhausted> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fake::{Fake, component, config, grant, job, load, output, sandbox_of};
+use crate::ledger::{End, Ledger};
 
 /// `repo` and `other` are roots; `secret` lies beside them.
 fn tree() -> TempDir {
@@ -247,4 +248,37 @@ async fn one_read_is_bounded_and_a_file_is_read_in_parts() {
     ]);
     let (answers, _) = script(folder.path(), &["fs.read:repo/big"], steps).await;
     assert_eq!(answers, [json!({"ok": mebibyte}), json!({"ok": 5})]);
+}
+
+#[tokio::test]
+async fn a_replay_reads_what_was_read_and_not_what_is_there_now() {
+    let folder = tree();
+    let steps = json!([
+        {"op": "roots"}, {"op": "list", "path": "repo"}, {"op": "stat", "path": "repo/README"}, read("repo/README"),
+        read("repo/gone"), read("repo/private/../x"), read("elsewhere/x"), read("repo/README"),
+    ]);
+    let (ledger, mut ends) = Ledger::new();
+    let mut outputs = Vec::new();
+    for life in 0..2 {
+        let dir = Dir::open_ambient_dir(folder.path().join("repo"), ambient_authority()).unwrap();
+        let sandbox = sandbox_of(Config { roots: vec![("repo".into(), dir)], ..config() });
+        let plugin = load(&sandbox, component("script")).await;
+        let job = job(&sandbox, &steps, |job| {
+            job.grant = grant(&["fs.read:repo/*", "fs.read:elsewhere/*"]);
+            job.replay = ledger.replay();
+        });
+        sandbox.start(&plugin, job, ledger.clone());
+        let Some(End::Finished(finish)) = ends.recv().await else { panic!("nobody parked it") };
+        outputs.push(output(finish.outcome));
+        let path = folder.path().join("repo");
+        if life == 0 {
+            fs::write(path.join("README"), "changed, and longer").unwrap();
+            fs::write(path.join("gone"), "it is back").unwrap();
+            fs::remove_dir_all(path.join("src")).unwrap();
+        }
+    }
+    assert_eq!(outputs[0], outputs[1]);
+    assert_eq!(outputs[0][2]["ok"]["size"], json!(5), "{}", outputs[0]);
+    assert_eq!(code(&outputs[0][4]), "not_found");
+    assert_eq!(ledger.violations(), [""; 0]);
 }

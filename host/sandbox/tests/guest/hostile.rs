@@ -128,7 +128,7 @@ async fn a_flood_of_reports_does_not_flood_the_log() {
     let allowed = 17 + begun.elapsed().as_millis() as usize / 100;
     let told = fake.told();
     assert!(matches!(finish.outcome, Outcome::Completed(_)), "{finish:?}");
-    assert!(told.iter().all(|call| matches!(call, Call::Progress(_))));
+    assert!(told.iter().all(|call| matches!(call, Call::Progress { .. })));
     assert!((16..=allowed).contains(&told.len()), "{} of {allowed}", told.len());
 }
 

@@ -67,7 +67,7 @@ async fn reports_come_at_a_bounded_rate_and_say_what_was_dropped() {
     let reports: Vec<_> = told
         .into_iter()
         .map(|call| match call {
-            Call::Progress(progress) => progress,
+            Call::Progress { progress, .. } => progress,
             other => panic!("{other:?}"),
         })
         .collect();

@@ -73,21 +73,21 @@ fn answer_all(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(RunId, Call) + Send + 
     move |_, call| {
         let ask = |text: String| asked.lock().unwrap().push(text);
         match call {
-            Call::SpawnRun { request, call_index, reply } => {
-                ask(format!("spawn {} {} {call_index}", request.target, request.input.as_str()));
+            Call::SpawnRun { request, site, reply } => {
+                ask(format!("spawn {} {} {}", request.target, request.input.as_str(), site.keyless));
                 reply.send(Ok(spawned(CHILD))).unwrap();
             }
-            Call::SpawnGroup { members, key_prefix, join, call_index, reply } => {
-                ask(format!("group {} {key_prefix:?} {:?} {call_index}", members.len(), join.mode));
+            Call::SpawnGroup { members, key_prefix, join, site, reply } => {
+                ask(format!("group {} {key_prefix:?} {:?} {}", members.len(), join.mode, site.keyless));
                 let members = members.iter().map(|_| spawned(CHILD)).collect();
                 let group = SpawnedGroup { group_id: GROUP, idempotent: true, members, warnings: vec!["w".into()] };
                 reply.send(Ok(group)).unwrap();
             }
-            Call::Join { group, reply } => {
+            Call::Join { group, reply, .. } => {
                 ask(format!("join {group}"));
                 reply.send(Ok(joined())).unwrap();
             }
-            Call::Cancel { request, reply } => {
+            Call::Cancel { request, reply, .. } => {
                 ask(format!("cancel {} {} {}", request.run_id, request.include_root, request.reason));
                 let found = Cancelled {
                     run_id: CHILD,
@@ -99,23 +99,23 @@ fn answer_all(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(RunId, Call) + Send + 
                 };
                 reply.send(Ok(found)).unwrap();
             }
-            Call::Evaluate { run_id, replanner, config, reply } => {
+            Call::Evaluate { run_id, replanner, config, reply, .. } => {
                 ask(format!("evaluate {} {replanner:?} {}", run_id.is_none(), config.is_none()));
                 reply.send(Ok(evaluation())).unwrap();
             }
-            Call::Query { query, reply } => {
+            Call::Query { query, reply, .. } => {
                 ask(format!("query {:?} {}", query.max_nodes, query.skip_children));
                 reply.send(Ok(Payload::parse("{\"tree\":{}}".into()).unwrap())).unwrap();
             }
-            Call::AgentCall { request, call_index, reply } => {
-                ask(format!("call {} {:?} {call_index}", request.target, request.timeout_ms));
+            Call::AgentCall { request, site, reply } => {
+                ask(format!("call {} {:?} {}", request.target, request.timeout_ms, site.keyless));
                 reply.send(Ok(outcome())).unwrap();
             }
-            Call::RemainingBudget { reply } => {
+            Call::RemainingBudget { reply, .. } => {
                 ask("remaining".into());
                 reply.send(Ok(Budget { tokens: Some(5), ..Budget::default() })).unwrap();
             }
-            Call::Progress(_) | Call::Deny { .. } => panic!("told, not asked"),
+            other => panic!("{other:?} is not asked here"),
         }
     }
 }

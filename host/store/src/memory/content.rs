@@ -1,17 +1,22 @@
 //! What the store in memory holds, and the rules of changing it. Threads, queue and
 //! answers are in `mod.rs`.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use pleach_kernel::{RootId, Tenant};
+use pleach_kernel::{RootId, Tenant, Timestamp};
 
-use crate::{Append, Error, PluginRow, StoredEvent, TreeFilter, TreeSummary, frame};
+use super::journal::{Blobs, Journals};
+use crate::{Append, Error, PluginRow, Removed, Snapshot, StoredEvent, TreeFilter, TreeSize, TreeSummary, frame};
 
 #[derive(Default)]
 pub(super) struct Content {
-    /// In the order of their first append.
-    trees: Vec<Tree>,
-    by_root: HashMap<RootId, usize>,
+    /// By the order of their first append.
+    trees: BTreeMap<u64, Tree>,
+    by_root: HashMap<RootId, u64>,
+    /// Given to the next tree.
+    next_number: u64,
+    pub(super) blobs: Blobs,
     pub(super) plugins: BTreeMap<(Tenant, String, String), PluginRow>,
     pub(super) components: HashMap<String, Vec<u8>>,
     policies: HashMap<Tenant, Vec<String>>,
@@ -21,46 +26,131 @@ pub(super) struct Content {
 pub(super) struct Tree {
     pub(super) summary: TreeSummary,
     events: Vec<Vec<u8>>,
+    pub(super) journals: Journals,
+    pub(super) snapshot: Option<Snapshot>,
 }
 
 impl Content {
     pub(super) fn tree(&self, root: RootId) -> Option<&Tree> {
-        self.by_root.get(&root).map(|at| &self.trees[*at])
+        self.trees.get(self.by_root.get(&root)?)
+    }
+
+    pub(super) fn trees(&self) -> impl Iterator<Item = &Tree> {
+        self.trees.values()
     }
 
     pub(super) fn append(&mut self, append: &Append) -> Result<(), Error> {
-        let known = self.by_root.get(&append.root).copied();
-        match known.map(|at| &self.trees[at].summary) {
-            Some(summary) => append.follows(summary.last_seq, &summary.tenant)?,
-            None => append.follows(0, &append.tenant)?,
+        match self.tree(append.root) {
+            Some(tree) => {
+                append.follows(tree.summary.last_seq, &tree.summary.tenant)?;
+                append.journal_follows(|run| Ok::<_, Error>(tree.journals.next(run)))?;
+            }
+            None => {
+                append.follows(0, &append.tenant)?;
+                append.journal_follows(|_| Ok::<_, Error>(0))?;
+            }
         }
-        let at = known.unwrap_or(self.trees.len());
-        if known.is_none() {
-            self.trees.push(Tree { summary: append.summary.clone(), events: Vec::new() });
-            self.by_root.insert(append.root, at);
-        }
-        let tree = &mut self.trees[at];
+        let number = *self.by_root.entry(append.root).or_insert_with(|| {
+            self.next_number += 1;
+            self.next_number
+        });
+        let tree = self.trees.entry(number).or_insert_with(|| Tree::new(append.summary.clone()));
         let created_at = tree.summary.created_at;
         tree.events.extend_from_slice(&append.events);
         tree.summary = TreeSummary { created_at, ..append.summary.clone() };
-        let bytes: u64 = append.events.iter().map(|event| frame::stored_len(event)).sum();
-        *self.bytes.entry(append.tenant.clone()).or_default() += bytes;
+        let bytes = self.bytes.entry(append.tenant.clone()).or_default();
+        *bytes += append.events.iter().map(|event| frame::stored_len(event)).sum::<u64>();
+        for run in &append.forget {
+            *bytes -= tree.journals.forget(*run, &mut self.blobs);
+        }
+        for entry in &append.journal {
+            *bytes += tree.journals.push(entry, &mut self.blobs);
+        }
         Ok(())
     }
 
+    pub(super) fn put_snapshot(&mut self, root: RootId, seq: u64, body: Vec<u8>) -> Result<(), Error> {
+        let tree = self.by_root.get(&root).and_then(|number| self.trees.get_mut(number));
+        let tree = tree.ok_or(Error::NoSuchTree { tree: root })?;
+        let last_seq = tree.summary.last_seq;
+        if seq > last_seq {
+            return Err(Error::SnapshotAhead { tree: root, seq, last_seq });
+        }
+        let bytes = self.bytes.entry(tree.summary.tenant.clone()).or_default();
+        *bytes += body.len() as u64;
+        *bytes -= tree.snapshot.replace((seq, body)).map_or(0, |(_, before)| before.len() as u64);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, root: RootId) -> Result<Removed, Error> {
+        let tree = self.tree(root).ok_or(Error::NoSuchTree { tree: root })?;
+        if tree.summary.finished_at.is_none() {
+            return Err(Error::NotEnded { tree: root });
+        }
+        let size = self.size(tree);
+        let number = self.by_root.remove(&root);
+        if let Some(mut tree) = number.and_then(|number| self.trees.remove(&number)) {
+            for run in tree.journals.runs().collect::<Vec<_>>() {
+                tree.journals.forget(run, &mut self.blobs);
+            }
+            *self.bytes.entry(tree.summary.tenant).or_default() -= size.bytes();
+        }
+        Ok(Removed { events: size.events, bytes: size.bytes() })
+    }
+
+    pub(super) fn size(&self, tree: &Tree) -> TreeSize {
+        TreeSize {
+            events: tree.events.len() as u64,
+            log_bytes: tree.events.iter().map(|event| frame::stored_len(event)).sum(),
+            journal_entries: tree.journals.entries(),
+            journal_bytes: tree.journals.bytes(),
+            blob_bytes: tree.journals.blob_bytes(&self.blobs),
+            snapshot_seq: tree.snapshot.as_ref().map(|(seq, _)| *seq),
+            snapshot_bytes: tree.snapshot.as_ref().map_or(0, |(_, body)| body.len() as u64),
+        }
+    }
+
     pub(super) fn list(&self, tenant: &Tenant, filter: &TreeFilter) -> Result<Vec<TreeSummary>, Error> {
-        let age = |at: &usize| (self.trees[*at].summary.created_at, *at);
+        let age = |number: &u64, tree: &Tree| (tree.summary.created_at, *number);
         let before = match filter.before {
-            Some(tree) => Some(age(self.by_root.get(&tree).ok_or(Error::NoSuchTree { tree })?)),
+            Some(root) => {
+                let number = self.by_root.get(&root).ok_or(Error::NoSuchTree { tree: root })?;
+                Some(age(number, &self.trees[number]))
+            }
             None => None,
         };
-        let mut found: Vec<usize> = (0..self.trees.len())
-            .filter(|at| self.trees[*at].summary.tenant == *tenant)
-            .filter(|at| before.is_none_or(|before| age(at) < before))
-            .filter(|at| filter.status.as_ref().is_none_or(|status| self.trees[*at].summary.status == *status))
-            .collect();
-        found.sort_by_key(|at| std::cmp::Reverse(age(at)));
-        Ok(found.into_iter().take(filter.limit).map(|at| self.trees[at].summary.clone()).collect())
+        let mut found: Vec<(&u64, &Tree)> = self.trees.iter().collect();
+        found.retain(|(number, tree)| {
+            tree.summary.tenant == *tenant
+                && before.is_none_or(|before| age(number, tree) < before)
+                && filter.status.as_ref().is_none_or(|status| tree.summary.status == *status)
+        });
+        found.sort_by_key(|(number, tree)| Reverse(age(number, tree)));
+        Ok(found.into_iter().take(filter.limit).map(|(_, tree)| tree.summary.clone()).collect())
+    }
+
+    pub(super) fn unfinished(&self) -> Vec<TreeSummary> {
+        let summaries = self.trees().map(|tree| &tree.summary);
+        let mut found: Vec<_> = summaries.filter(|summary| summary.finished_at.is_none()).cloned().collect();
+        // The sort is stable: trees of one instant stay in the order of their numbers.
+        found.sort_by_key(|summary| summary.created_at);
+        found
+    }
+
+    pub(super) fn ended(&self, before: Option<Timestamp>, keep: usize, limit: usize) -> Vec<TreeSummary> {
+        let mut ended: Vec<(Timestamp, &TreeSummary)> =
+            self.trees().filter_map(|tree| Some((tree.summary.finished_at?, &tree.summary))).collect();
+        ended.sort_by_key(|(at, _)| *at);
+        let mut newer: HashMap<&Tenant, usize> = HashMap::new();
+        let mut found: Vec<TreeSummary> = Vec::new();
+        for (at, summary) in ended.into_iter().rev() {
+            let newer = newer.entry(&summary.tenant).or_default();
+            if *newer >= keep && before.is_none_or(|before| at < before) {
+                found.push(summary.clone());
+            }
+            *newer += 1;
+        }
+        found.into_iter().rev().take(limit).collect()
     }
 
     pub(super) fn put_plugin(&mut self, row: PluginRow, component: Vec<u8>) -> Result<bool, Error> {
@@ -102,6 +192,10 @@ impl Content {
 }
 
 impl Tree {
+    fn new(summary: TreeSummary) -> Self {
+        Self { summary, events: Vec::new(), journals: Journals::default(), snapshot: None }
+    }
+
     pub(super) fn read(&self, from_seq: u64, limit: usize) -> Vec<StoredEvent> {
         let from_seq = from_seq.max(1);
         let skip = usize::try_from(from_seq - 1).unwrap_or(usize::MAX);

@@ -1,22 +1,25 @@
 //! The store that forgets: everything in memory, gone when it is dropped. The rules
 //! are the same as for one that lasts; only the disk is left out. What it holds is
-//! in `content.rs`.
+//! in `content.rs` and `journal.rs`.
 
+mod check;
 mod content;
+mod journal;
 
 use std::future::ready;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use pleach_kernel::{RootId, Tenant};
+use pleach_kernel::{RootId, Tenant, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use crate::callback::hand_over;
 use crate::doomed::Doomed;
 use crate::queue::{AbandonOnExit, Job, Queue, Queued};
-use crate::store::{BoxFuture, Messages, Owner, Stats, Store};
-use crate::{Append, Done, Error, PluginRow, StoredEvent, TreeFilter, TreeSummary, plugin};
+use crate::store::{BoxFuture, Messages, Owner, Snapshot, Stats, Store};
+use crate::{Append, Done, Error, PluginRow, Problem, Removed, StoredEvent, TreeFilter, TreeSize, TreeSummary, plugin};
 use content::Content;
 
 /// A store in memory, with one writer thread like any other store.
@@ -83,19 +86,29 @@ impl Memory {
         &self,
         ask: impl FnOnce(&mut Content) -> Result<T, Error> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, Error>> {
+        self.heavy_change(0, ask)
+    }
+
+    /// The same for a change that holds so many bytes.
+    fn heavy_change<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        ask: impl FnOnce(&mut Content) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, Error>> {
         let (answer, answered) = oneshot::channel();
         let change = move |content: &mut Content| reply(answer, ask(content));
-        self.ask(Work::Change(Box::new(change)), answered)
+        self.ask(Work::Change(Box::new(change)), bytes, answered)
     }
 
     /// Queues work, now; the future only waits for its answer.
     fn ask<T: Send + 'static>(
         &self,
         work: Work,
+        bytes: usize,
         answered: oneshot::Receiver<Result<T, Error>>,
     ) -> BoxFuture<'_, Result<T, Error>> {
         // Work that is refused is dropped, which its answer shows.
-        let _ = self.shared.queue.work(work);
+        let _ = self.shared.queue.heavy_work(work, bytes);
         Box::pin(async move { answered.await.unwrap_or(Err(Error::Closed)) })
     }
 }
@@ -123,12 +136,49 @@ impl Store for Memory {
         self.look(|content| Ok(content.tree(root).map_or(Vec::new(), |tree| tree.read(from_seq, limit))))
     }
 
+    fn journal(&self, root: RootId, run: u32) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Error>> {
+        self.look(|content| Ok(content.tree(root).map_or_else(Vec::new, |tree| tree.journals.read(run))))
+    }
+
+    fn blob(&self, digest: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, Error>> {
+        self.look(|content| Ok(content.blobs.get(digest)))
+    }
+
+    fn put_snapshot(&self, root: RootId, seq: u64, body: Vec<u8>) -> BoxFuture<'_, Result<(), Error>> {
+        self.heavy_change(body.len(), move |content| content.put_snapshot(root, seq, body))
+    }
+
+    fn snapshot(&self, root: RootId) -> BoxFuture<'_, Result<Option<Snapshot>, Error>> {
+        self.look(|content| Ok(content.tree(root).and_then(|tree| tree.snapshot.clone())))
+    }
+
     fn tree(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSummary>, Error>> {
         self.look(|content| Ok(content.tree(root).map(|tree| tree.summary.clone())))
     }
 
     fn trees(&self, tenant: &Tenant, filter: TreeFilter) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>> {
         self.look(|content| content.list(tenant, &filter))
+    }
+
+    fn unfinished(&self) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>> {
+        self.look(|content| Ok(content.unfinished()))
+    }
+
+    fn ended(
+        &self,
+        before: Option<Timestamp>,
+        keep: usize,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>> {
+        self.look(|content| Ok(content.ended(before, keep, limit)))
+    }
+
+    fn tree_size(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSize>, Error>> {
+        self.look(|content| Ok(content.tree(root).map(|tree| content.size(tree))))
+    }
+
+    fn remove(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>> {
+        self.change(move |content| content.remove(root))
     }
 
     fn put_plugin(&self, row: PluginRow, component: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>> {
@@ -187,7 +237,7 @@ impl Store for Memory {
 
     fn post(&self, root: RootId, message: Vec<u8>) -> BoxFuture<'_, Result<(), Error>> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Work::Deliver(root, message, answer), answered)
+        self.ask(Work::Deliver(root, message, answer), 0, answered)
     }
 
     fn watch(&self, messages: Messages) {
@@ -204,6 +254,18 @@ impl Store for Memory {
             // An error means that the store is gone, which is a change too.
             let _ = changed.changed().await;
         })
+    }
+
+    fn backup(&self, _file: &Path) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(ready(Err(Error::NoBackup)))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Vec<Problem>, Error>> {
+        self.look(|content| Ok(content.check()))
+    }
+
+    fn vacuum(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.change(|_| Ok(()))
     }
 
     fn stats(&self) -> Stats {
@@ -276,6 +338,8 @@ impl Shared {
             Work::Change(change) => Some(change(&mut self.content())),
             Work::Deliver(root, message, answer) => Some(reply(answer, self.deliver(root, message, mail))),
             Work::Watch(messages) => {
+                // What was left for a tree went with it.
+                mail.waiting.retain(|(root, _)| self.content().tree(*root).is_some());
                 mail.watch(messages);
                 None
             }

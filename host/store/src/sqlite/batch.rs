@@ -1,5 +1,6 @@
-//! The appends of one transaction. Each tree's events become one frame and its row
-//! is written once, however many appends it had. When the transaction begins and
+//! The appends of one transaction. Each tree's events become one frame, what each of
+//! its runs was answered one row of `journal.rs`, and its own row is written once,
+//! however many appends it had. When the transaction begins and
 //! ends, and who is told, is `writer.rs`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,12 +9,17 @@ use std::mem::take;
 use pleach_kernel::{RootId, Tenant};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
+use super::journal::{self, Change, Journal};
 use super::{fault, tree};
 use crate::frame::{self, FRAME_LIMIT_BYTES};
 use crate::{Append, Error, TreeSummary};
 
 /// The last number a tree can have; with it a frame's key fits into 64 bits.
 const NUMBER_LIMIT: i64 = i32::MAX as i64;
+
+/// A tree that is being removed keeps its number until all of it is gone.
+const NEW_NUMBER: &str = "SELECT max(coalesce((SELECT max(number) FROM trees), 0),
+    coalesce((SELECT max(number) FROM removals), 0)) + 1";
 
 /// Who is hit by an error.
 pub(super) enum Trouble {
@@ -23,6 +29,13 @@ pub(super) enum Trouble {
     Database(Error),
 }
 
+impl From<Error> for Trouble {
+    /// What speaks against an append is its own trouble.
+    fn from(error: Error) -> Self {
+        Self::Append(error)
+    }
+}
+
 pub(super) struct Batch<'a> {
     conn: &'a Connection,
     host: &'a str,
@@ -30,7 +43,7 @@ pub(super) struct Batch<'a> {
     by_root: HashMap<RootId, usize>,
     /// Given to the next new tree; none until there is one.
     next_number: Option<i64>,
-    grown: BTreeMap<Tenant, u64>,
+    grown: BTreeMap<Tenant, i64>,
     events: u64,
 }
 
@@ -46,6 +59,10 @@ struct Open {
     pending: Vec<u8>,
     pending_count: u64,
     grown: u64,
+    /// Of the runs that this batch journals for.
+    journals: BTreeMap<u32, Journal>,
+    journaled: Change,
+    finished: bool,
     /// None where nothing was appended.
     summary: Option<TreeSummary>,
 }
@@ -81,6 +98,7 @@ impl<'a> Batch<'a> {
         if !open.mine {
             return Err(Trouble::Append(Error::NotOwner { tree: append.root }));
         }
+        append.journal_follows(|run| open.journal_next(self.conn, run))?;
         for event in take(&mut append.events) {
             frame::push(&mut open.pending, &event);
             open.pending_count += 1;
@@ -91,6 +109,7 @@ impl<'a> Batch<'a> {
                 open.write_frame(self.conn).map_err(Trouble::Database)?;
             }
         }
+        open.journal(self.conn, append).map_err(Trouble::Database)?;
         open.summary = Some(append.summary.clone());
         Ok(())
     }
@@ -99,19 +118,22 @@ impl<'a> Batch<'a> {
     fn open(&mut self, append: &Append) -> Result<usize, Trouble> {
         let failed = fault::during("appending", self.conn);
         let failed = |error| Trouble::Database(failed(error));
-        let sql = "SELECT number, last_seq, tenant = ?2, owner = ?3 FROM trees WHERE root = ?1";
+        let sql =
+            "SELECT number, last_seq, tenant = ?2, owner = ?3, finished_at IS NOT NULL FROM trees WHERE root = ?1";
         let mut ask = self.conn.prepare_cached(sql).map_err(failed)?;
         let key = params![tree::root_bytes(append.root), append.tenant.as_str(), self.host];
         let known = ask
-            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, row.get(3)?)))
+            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, row.get(3)?, row.get(4)?)))
             .optional()
             .map_err(failed)?;
-        let (number, stored_seq, same_tenant, mine) = match known {
-            Some((number, last_seq, same_tenant, mine)) => (number, Some(last_seq), same_tenant, mine),
+        let (number, stored_seq, same_tenant, mine, finished) = match known {
+            Some((number, last_seq, same_tenant, mine, finished)) => {
+                (number, Some(last_seq), same_tenant, mine, finished)
+            }
             None => {
                 // Before a number is given away: it would leave a hole for nothing.
                 append.follows(0, &append.tenant).map_err(Trouble::Append)?;
-                (self.new_number(append.root)?, None, true, true)
+                (self.new_number(append.root)?, None, true, true, false)
             }
         };
         let last_seq = stored_seq.unwrap_or(0);
@@ -129,6 +151,9 @@ impl<'a> Batch<'a> {
             pending: Vec::new(),
             pending_count: 0,
             grown: 0,
+            journals: BTreeMap::new(),
+            journaled: Change::default(),
+            finished,
             summary: None,
         });
         Ok(self.trees.len() - 1)
@@ -140,7 +165,7 @@ impl<'a> Batch<'a> {
             Some(number) => number,
             None => self
                 .conn
-                .query_row("SELECT coalesce(max(number), 0) + 1 FROM trees", [], |row| row.get(0))
+                .query_row(NEW_NUMBER, [], |row| row.get(0))
                 .map_err(|error| Trouble::Database(failed(error)))?,
         };
         if number > NUMBER_LIMIT {
@@ -164,8 +189,11 @@ impl<'a> Batch<'a> {
             let Some(summary) = take(&mut tree.summary) else {
                 continue;
             };
+            for journal in tree.journals.values_mut() {
+                tree.journaled += journal.write(self.conn)?;
+            }
             rows.write(&tree, &summary, self.host)?;
-            *self.grown.entry(tree.tenant).or_default() += tree.grown;
+            *self.grown.entry(tree.tenant).or_default() += tree::integer(tree.grown) + tree.journaled.bytes;
         }
         for (tenant, bytes) in take(&mut self.grown) {
             tree::add_stored_bytes(self.conn, &tenant, bytes)?;
@@ -175,6 +203,32 @@ impl<'a> Batch<'a> {
 }
 
 impl Open {
+    /// Where a run's journal has got to, in the file or in this batch.
+    fn journal_next(&self, conn: &Connection, run: u32) -> Result<u32, Trouble> {
+        match (self.journals.get(&run), self.stored_seq) {
+            (Some(journal), _) => Ok(journal.next()),
+            (None, None) => Ok(0),
+            (None, Some(_)) => journal::next(conn, tree::run_key(self.number, run)).map_err(Trouble::Database),
+        }
+    }
+
+    /// Takes what an append says of journals, which was found to follow.
+    fn journal(&mut self, conn: &Connection, append: &mut Append) -> Result<(), Error> {
+        for run in take(&mut append.forget) {
+            let key = tree::run_key(self.number, run);
+            self.journals.entry(run).or_insert_with(|| Journal::new(key, 0)).forget();
+        }
+        for entry in take(&mut append.journal) {
+            let key = tree::run_key(self.number, entry.run);
+            let journal = self.journals.entry(entry.run).or_insert_with(|| Journal::new(key, entry.position));
+            journal.push(entry);
+            if journal.is_full() {
+                self.journaled += journal.write(conn)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a frame of what is pending.
     fn write_frame(&mut self, conn: &Connection) -> Result<(), Error> {
         if self.pending_count == 0 {
@@ -182,7 +236,7 @@ impl Open {
         }
         let failed = fault::during("appending", conn);
         let key = frame::key(self.number, self.last_seq + 1 - self.pending_count);
-        let crc = frame::checksum(key, &self.pending);
+        let crc = frame::checksum(&[key], &self.pending);
         let mut insert =
             conn.prepare_cached("INSERT INTO frames (id, crc, body) VALUES (?1, ?2, ?3)").map_err(&failed)?;
         insert.execute(params![key, crc, self.pending]).map_err(&failed)?;
@@ -197,21 +251,26 @@ struct Rows<'a> {
     conn: &'a Connection,
     insert: CachedStatement<'a>,
     update: CachedStatement<'a>,
+    /// Of a tree that ends: apart, because it moves the tree between two indexes.
+    end: CachedStatement<'a>,
 }
 
 impl<'a> Rows<'a> {
     fn prepare(conn: &'a Connection) -> Result<Self, Error> {
         let failed = fault::during("appending", conn);
         let insert = "INSERT INTO trees (plugin, status, finished_at, run_count, policy_version,
-            last_seq, bytes, number, root, tenant, created_at, owner)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+            last_seq, bytes, journal_entries, number, root, tenant, created_at, owner)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         // The fence once more, where it cannot be forgotten.
-        let update = "UPDATE trees SET plugin = ?1, status = ?2, finished_at = ?3, run_count = ?4,
-            policy_version = ?5, last_seq = ?6, bytes = bytes + ?7 WHERE number = ?8 AND last_seq = ?9";
+        let update = "UPDATE trees SET plugin = ?1, status = ?2, run_count = ?3, policy_version = ?4,
+            last_seq = ?5, bytes = bytes + ?6, journal_entries = journal_entries + ?7
+            WHERE number = ?8 AND last_seq = ?9";
+        let end = "UPDATE trees SET finished_at = ?2 WHERE number = ?1";
         Ok(Self {
             conn,
             insert: conn.prepare_cached(insert).map_err(&failed)?,
             update: conn.prepare_cached(update).map_err(&failed)?,
+            end: conn.prepare_cached(end).map_err(&failed)?,
         })
     }
 
@@ -229,6 +288,7 @@ impl<'a> Rows<'a> {
                 policy_version,
                 last_seq,
                 grown,
+                open.journaled.entries,
                 open.number,
                 tree::root_bytes(summary.root),
                 summary.tenant.as_str(),
@@ -238,16 +298,20 @@ impl<'a> Rows<'a> {
             Some(stored_seq) => self.update.execute(params![
                 summary.plugin,
                 summary.status,
-                finished_at,
                 summary.run_count,
                 policy_version,
                 last_seq,
                 grown,
+                open.journaled.entries,
                 open.number,
                 tree::integer(stored_seq),
             ]),
         };
-        match written.map_err(&failed)? {
+        let written = written.map_err(&failed)?;
+        if open.stored_seq.is_some() && (open.finished || finished_at.is_some()) {
+            self.end.execute(params![open.number, finished_at]).map_err(&failed)?;
+        }
+        match written {
             1 => Ok(()),
             _ => Err(fault::damaged(
                 self.conn.path().unwrap_or_default(),

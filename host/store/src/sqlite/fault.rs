@@ -23,6 +23,14 @@ pub(super) fn at(doing: &'static str, path: &str, error: &rusqlite::Error) -> Er
     }
 }
 
+/// Like [`during`] for reading one `part`: where the file is damaged, that is named.
+pub(super) fn reading(part: String, conn: &Connection) -> impl Fn(rusqlite::Error) -> Error {
+    move |error| match at("reading", conn.path().unwrap_or_default(), &error) {
+        Error::Corrupt { what, detail } => Error::Corrupt { what: format!("{part} in {}", what), detail },
+        other => other,
+    }
+}
+
 /// The file as a whole cannot be trusted.
 pub(super) fn damaged(path: &str, detail: &str) -> Error {
     Error::Corrupt { what: format!("the store {path}"), detail: detail.to_owned() }

@@ -2,40 +2,49 @@
 //!
 //! This file is the handle and nothing but wiring. The write path is `writer.rs`
 //! (thread, answers) over `batch.rs` (the SQL of appends) and `task.rs` (all other
-//! writes); reading is `readers.rs` (connections) over `tree.rs`, `plugins.rs`,
-//! `policies.rs` and `mail.rs` (SQL). `open.rs` and `schema.rs` find out what a file
-//! is, `hosts.rs` who is alive, `watch.rs` what other processes do.
+//! writes); reading is `readers.rs` (connections). The SQL of each thing that is kept
+//! is in a file of its name: `tree.rs`, `journal.rs`, `blobs.rs`, `snapshot.rs`,
+//! `plugins.rs`, `policies.rs`, `mail.rs`. `open.rs` and `schema.rs` find out what a
+//! file is, `hosts.rs` who is alive, `watch.rs` what other processes do. Looking after
+//! a file is `remove.rs`, `size.rs`, `backup.rs` and `check.rs`.
 
+mod backup;
 mod batch;
+mod blobs;
+mod check;
 mod fault;
 mod hosts;
+mod journal;
 mod mail;
 mod open;
 mod plugins;
 mod policies;
 mod readers;
+mod remove;
 mod schema;
+mod size;
+mod snapshot;
 mod task;
 mod tree;
 mod watch;
 mod writer;
 
 use std::future::ready;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use pleach_kernel::{RootId, Tenant};
+use pleach_kernel::{RootId, Tenant, Timestamp};
 use rusqlite::Connection;
 
 use crate::queue::Queue;
-use crate::store::{BoxFuture, Messages, Owner, Stats, Store};
-use crate::{Append, Done, Error, PluginRow, StoredEvent, TreeFilter, TreeSummary};
+use crate::store::{BoxFuture, Messages, Owner, Snapshot, Stats, Store};
+use crate::{Append, Done, Error, PluginRow, Problem, Removed, StoredEvent, TreeFilter, TreeSize, TreeSummary};
 
 use hosts::Hosts;
 use readers::Readers;
-use task::{Task, task};
+use task::{Task, alone, task};
 use watch::Watcher;
 
 /// A store in a file, as long as this value lives.
@@ -81,7 +90,18 @@ impl Sqlite {
             let shared = shared.clone();
             move || writer::run(opened.connection, &shared)
         })?;
-        store.start("pleach-watcher", move || watch::run(&shared))?;
+        store.start("pleach-watcher", {
+            let shared = shared.clone();
+            move || watch::run(&shared)
+        })?;
+        if shared.readers.read(remove::is_left).await? {
+            // Nobody waits for it: what is removed is out of sight already.
+            tokio::spawn(async move {
+                if let Err(error) = shared.finish_removals().await {
+                    tracing::debug!(%error, "a removal that was cut off is left for later");
+                }
+            });
+        }
         Ok(store)
     }
 
@@ -123,6 +143,12 @@ impl Shared {
         async move { answer.await.unwrap_or(Err(Error::Closed)) }
     }
 
+    /// Goes on with removals until nothing is left of them.
+    async fn finish_removals(&self) -> Result<(), Error> {
+        while self.write(remove::step).await? {}
+        Ok(())
+    }
+
     /// Takes nothing more; the threads end once everything queued is written.
     fn close(&self) {
         self.queue.close();
@@ -149,6 +175,27 @@ impl Store for Sqlite {
         self.read(move |conn| tree::events(conn, root, from_seq, limit))
     }
 
+    fn journal(&self, root: RootId, run: u32) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Error>> {
+        self.read(move |conn| journal::read(conn, root, run))
+    }
+
+    fn blob(&self, digest: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, Error>> {
+        let digest = digest.to_owned();
+        self.read(move |conn| blobs::read(conn, &digest))
+    }
+
+    fn put_snapshot(&self, root: RootId, seq: u64, body: Vec<u8>) -> BoxFuture<'_, Result<(), Error>> {
+        let (shared, bytes) = (self.shared.clone(), body.len());
+        let (task, answer) = task(move |conn| snapshot::put(conn, shared.hosts.id(), root, seq, &body));
+        // A task that is refused is dropped, which its answer shows.
+        let _ = self.shared.queue.heavy_work(task, bytes);
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn snapshot(&self, root: RootId) -> BoxFuture<'_, Result<Option<Snapshot>, Error>> {
+        self.read(move |conn| snapshot::read(conn, root))
+    }
+
     fn tree(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSummary>, Error>> {
         self.read(move |conn| tree::summary(conn, root))
     }
@@ -156,6 +203,32 @@ impl Store for Sqlite {
     fn trees(&self, tenant: &Tenant, filter: TreeFilter) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>> {
         let tenant = tenant.clone();
         self.read(move |conn| tree::list(conn, &tenant, &filter))
+    }
+
+    fn unfinished(&self) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>> {
+        self.read(tree::unfinished)
+    }
+
+    fn ended(
+        &self,
+        before: Option<Timestamp>,
+        keep: usize,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<TreeSummary>, Error>> {
+        self.read(move |conn| tree::ended(conn, before, keep, limit))
+    }
+
+    fn tree_size(&self, root: RootId) -> BoxFuture<'_, Result<Option<TreeSize>, Error>> {
+        self.read(move |conn| size::read(conn, root))
+    }
+
+    fn remove(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>> {
+        let begun = self.shared.write(move |conn| remove::begin(conn, root));
+        Box::pin(async move {
+            let removed = begun.await?;
+            self.shared.finish_removals().await?;
+            Ok(removed)
+        })
     }
 
     fn put_plugin(&self, row: PluginRow, component: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>> {
@@ -243,6 +316,22 @@ impl Store for Sqlite {
 
     fn changed(&self) -> BoxFuture<'static, ()> {
         self.shared.watcher.changed()
+    }
+
+    fn backup(&self, file: &Path) -> BoxFuture<'_, Result<u64, Error>> {
+        let file = file.to_owned();
+        self.read(move |conn| backup::write(conn, &file))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Vec<Problem>, Error>> {
+        self.read(check::run)
+    }
+
+    fn vacuum(&self) -> BoxFuture<'_, Result<(), Error>> {
+        let (task, answer) = alone(backup::vacuum);
+        // A task that is refused is dropped, which its answer shows.
+        let _ = self.shared.queue.work(task);
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
     }
 
     fn stats(&self) -> Stats {

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{fault, tree};
 use crate::{Error, PluginRow, plugin};
 
-/// Keeps a version that was checked; false where it was there.
+/// Keeps a version that was checked; false where it was there. A component that was
+/// lost or damaged is mended all the same.
 pub(super) fn put(conn: &Connection, row: &PluginRow, component: &[u8]) -> Result<bool, Error> {
     let failed = fault::during("storing a plugin", conn);
     let stored: Option<String> = conn
@@ -18,14 +19,16 @@ pub(super) fn put(conn: &Connection, row: &PluginRow, component: &[u8]) -> Resul
         )
         .optional()
         .map_err(&failed)?;
-    if !row.is_new(stored.as_deref())? {
-        return Ok(false);
-    }
+    let is_new = row.is_new(stored.as_deref())?;
     conn.execute(
-        "INSERT INTO components (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        "INSERT INTO components (digest, body) VALUES (?1, ?2)
+         ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE body <> excluded.body",
         params![row.digest, component],
     )
     .map_err(&failed)?;
+    if !is_new {
+        return Ok(false);
+    }
     conn.execute(
         "INSERT INTO plugins (tenant, name, version, digest, role, description, size, published_at,
          published) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -42,7 +45,7 @@ pub(super) fn put(conn: &Connection, row: &PluginRow, component: &[u8]) -> Resul
         ],
     )
     .map_err(&failed)?;
-    tree::add_stored_bytes(conn, &row.tenant, row.size)?;
+    tree::add_stored_bytes(conn, &row.tenant, tree::integer(row.size))?;
     Ok(true)
 }
 

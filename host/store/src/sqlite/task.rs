@@ -13,6 +13,10 @@ pub(super) trait Task: Send {
     /// whatever it did is taken back.
     fn run(&mut self, conn: &Connection) -> Result<(), Error>;
 
+    /// Whether it runs by itself, outside any transaction. Then it answers for
+    /// taking back what it did, too.
+    fn is_alone(&self) -> bool;
+
     /// Tells whoever waits, once the transaction has ended: committed or `failed`.
     fn answer(self: Box<Self>, failed: Option<&Error>);
 }
@@ -21,11 +25,26 @@ pub(super) trait Task: Send {
 pub(super) fn task<T: Send + 'static>(
     ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
 ) -> (Box<dyn Task>, oneshot::Receiver<Result<T, Error>>) {
+    asked(ask, false)
+}
+
+/// A task for which the writer ends its transaction first.
+pub(super) fn alone<T: Send + 'static>(
+    ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+) -> (Box<dyn Task>, oneshot::Receiver<Result<T, Error>>) {
+    asked(ask, true)
+}
+
+fn asked<T: Send + 'static>(
+    ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    alone: bool,
+) -> (Box<dyn Task>, oneshot::Receiver<Result<T, Error>>) {
     let (answer, answered) = oneshot::channel();
-    (Box::new(Asked { ask: Some(ask), result: Err(Error::Closed), answer }), answered)
+    (Box::new(Asked { ask: Some(ask), alone, result: Err(Error::Closed), answer }), answered)
 }
 
 struct Asked<F, T> {
+    alone: bool,
     /// None once it was asked.
     ask: Option<F>,
     result: Result<T, Error>,
@@ -38,6 +57,10 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T, Error> + Send> Task for Asked<
             self.result = ask(conn);
         }
         self.result.as_ref().map(|_| ()).map_err(Error::clone)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.alone
     }
 
     fn answer(self: Box<Self>, failed: Option<&Error>) {

@@ -12,6 +12,11 @@ pub(super) fn root_bytes(root: RootId) -> [u8; 16] {
     root.0.to_be_bytes()
 }
 
+/// A run as it is stored, in the tree with this number.
+pub(super) fn run_key(number: i64, run: u32) -> i64 {
+    frame::key(number, u64::from(run))
+}
+
 /// A number as SQLite can hold it. Only instants at the end of time are cut.
 pub(super) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
@@ -19,7 +24,7 @@ pub(super) fn integer(value: u64) -> i64 {
 
 /// The events of a tree from `from_seq` on; every seq is checked to be there.
 pub(super) fn events(conn: &Connection, root: RootId, from_seq: u64, limit: usize) -> Result<Vec<StoredEvent>, Error> {
-    let failed = fault::during("reading events", conn);
+    let failed = fault::reading(format!("the log of tree {root}"), conn);
     // One view of the log: the row that says how long it is, and the log itself.
     let view = conn.unchecked_transaction().map_err(&failed)?;
     let found = number(&view, root)?;
@@ -58,7 +63,7 @@ struct Reading {
 impl Reading {
     fn frame(&mut self, key: i64, crc: u32, body: &[u8]) -> Result<(), Error> {
         let first_seq = frame::first_seq(key);
-        if frame::checksum(key, body) != crc {
+        if frame::checksum(&[key], body) != crc {
             return Err(self.damaged(first_seq, "its checksum does not match"));
         }
         if !self.events.is_empty() && first_seq != self.next_seq {
@@ -90,7 +95,7 @@ impl Reading {
 }
 
 /// A tree's number and its last seq.
-fn number(conn: &Connection, root: RootId) -> Result<Option<(i64, u64)>, Error> {
+pub(super) fn number(conn: &Connection, root: RootId) -> Result<Option<(i64, u64)>, Error> {
     let failed = fault::during("reading a tree", conn);
     let mut ask = conn.prepare_cached("SELECT number, last_seq FROM trees WHERE root = ?1").map_err(&failed)?;
     ask.query_row([root_bytes(root)], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(&failed)
@@ -98,6 +103,8 @@ fn number(conn: &Connection, root: RootId) -> Result<Option<(i64, u64)>, Error> 
 
 const SUMMARY: &str = "SELECT root, tenant, plugin, status, created_at, finished_at, run_count,
     last_seq, policy_version FROM trees";
+
+const UNFINISHED: &str = "finished_at IS NULL ORDER BY created_at, number";
 
 fn read_summary(row: &Row<'_>) -> rusqlite::Result<TreeSummary> {
     let tenant: String = row.get(1)?;
@@ -149,6 +156,44 @@ pub(super) fn list(conn: &Connection, tenant: &Tenant, filter: &TreeFilter) -> R
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
+/// Every tree that has not ended, oldest first.
+pub(super) fn unfinished(conn: &Connection) -> Result<Vec<TreeSummary>, Error> {
+    let failed = fault::during("listing trees", conn);
+    let sql = format!("{SUMMARY} WHERE {UNFINISHED}");
+    let mut ask = conn.prepare_cached(&sql).map_err(&failed)?;
+    let rows = ask.query_map([], read_summary).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// Trees that ended before an instant and are not among the `keep` of their tenant
+/// that ended last; oldest end first.
+pub(super) fn ended(
+    conn: &Connection,
+    before: Option<Timestamp>,
+    keep: usize,
+    limit: usize,
+) -> Result<Vec<TreeSummary>, Error> {
+    let failed = fault::during("listing ended trees", conn);
+    let until = before.map_or(i64::MAX, |before| integer(before.0).saturating_sub(1));
+    let [keep, limit] = [keep, limit].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    // Ranking looks at all that have ended; where none is kept it is left out.
+    let ranked = match keep {
+        0 => "",
+        _ => {
+            "AND number IN (SELECT number FROM (SELECT number, row_number() OVER
+             (PARTITION BY tenant ORDER BY finished_at DESC, number DESC) AS place
+             FROM trees WHERE finished_at IS NOT NULL) WHERE place > ?2)"
+        }
+    };
+    let sql = format!(
+        "{SUMMARY} WHERE finished_at IS NOT NULL AND finished_at <= ?1 AND ?2 >= 0 {ranked}
+         ORDER BY finished_at, number LIMIT ?3"
+    );
+    let mut ask = conn.prepare_cached(&sql).map_err(&failed)?;
+    let rows = ask.query_map(params![until, keep, limit], read_summary).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
 /// What a tenant has stored.
 pub(super) fn stored_bytes(conn: &Connection, tenant: &Tenant) -> Result<u64, Error> {
     let failed = fault::during("reading what is stored", conn);
@@ -156,13 +201,13 @@ pub(super) fn stored_bytes(conn: &Connection, tenant: &Tenant) -> Result<u64, Er
     Ok(ask.optional().map_err(&failed)?.unwrap_or(0))
 }
 
-/// Adds to what a tenant has stored.
-pub(super) fn add_stored_bytes(conn: &Connection, tenant: &Tenant, bytes: u64) -> Result<(), Error> {
+/// Adds to what a tenant has stored, or takes off it.
+pub(super) fn add_stored_bytes(conn: &Connection, tenant: &Tenant, bytes: i64) -> Result<(), Error> {
     let failed = fault::during("counting what is stored", conn);
     let sql = "INSERT INTO usage (tenant, bytes) VALUES (?1, ?2)
         ON CONFLICT (tenant) DO UPDATE SET bytes = bytes + excluded.bytes";
     let mut add = conn.prepare_cached(sql).map_err(&failed)?;
-    add.execute(params![tenant.as_str(), integer(bytes)]).map_err(&failed)?;
+    add.execute(params![tenant.as_str(), bytes]).map_err(&failed)?;
     Ok(())
 }
 
@@ -177,4 +222,23 @@ pub(super) fn set_owner(conn: &Connection, root: RootId, host: &str) -> Result<(
     conn.execute("UPDATE trees SET owner = ?2 WHERE root = ?1", params![root_bytes(root), host])
         .map_err(fault::during("adopting a tree", conn))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    #[test]
+    fn trees_that_have_not_ended_are_found_without_looking_at_those_that_have() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn).unwrap();
+        for condition in [UNFINISHED, "finished_at IS NOT NULL AND finished_at <= 5 ORDER BY finished_at, number"] {
+            let plan = format!("EXPLAIN QUERY PLAN {SUMMARY} WHERE {condition}");
+            let mut plan = conn.prepare(&plan).unwrap();
+            let steps: Result<Vec<String>, _> = plan.query_map([], |row| row.get(3)).unwrap().collect();
+            let steps = steps.unwrap();
+            assert!(steps.len() == 1 && steps[0].contains("USING INDEX trees_"), "{condition}: {steps:?}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ pub(super) fn run(connection: Connection, shared: &Shared) {
     let mut writer = Writer { connection, shared, doomed: Doomed::default() };
     while let Some(group) = shared.queue.next_group() {
         let bytes = group.bytes();
-        writer.commit(group.jobs);
+        writer.serve(group.jobs);
         shared.queue.finished(bytes);
     }
     // The next to open it need not read the log again. Whatever stands in the way
@@ -43,7 +43,27 @@ enum Answer {
 }
 
 impl Writer<'_> {
-    /// Writes a group and answers everybody in it.
+    /// Serves a group in order: as one transaction, but for tasks that run alone.
+    fn serve(&mut self, jobs: Vec<Job<Box<dyn Task>>>) {
+        let mut together = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match job {
+                Job::Work(mut task) if task.is_alone() => {
+                    if !together.is_empty() {
+                        self.commit(std::mem::take(&mut together));
+                    }
+                    let failed = task.run(&self.connection).err();
+                    task.answer(failed.as_ref());
+                }
+                Job::Work(_) | Job::Append(_) => together.push(job),
+            }
+        }
+        if !together.is_empty() {
+            self.commit(together);
+        }
+    }
+
+    /// Writes jobs in one transaction and answers everybody in it.
     fn commit(&mut self, jobs: Vec<Job<Box<dyn Task>>>) {
         let served = jobs.iter().filter_map(ticket).max().unwrap_or(0);
         let mut jobs = jobs.into_iter();
@@ -163,10 +183,10 @@ mod tests {
     use super::super::readers::Readers;
     use super::super::task::task;
     use super::super::watch::Watcher;
-    use super::super::{open, policies, tree};
+    use super::super::{check, journal, open, policies, tree};
     use super::*;
     use crate::queue::Queue;
-    use crate::{Append, TreeSummary};
+    use crate::{Append, Blob, JournalEntry, TreeSummary, digest};
 
     /// A store's parts without its threads, so that the disk can be filled between
     /// two groups.
@@ -200,7 +220,7 @@ mod tests {
             policy_version: 1,
         };
         let events = (0..count).map(|_| vec![b'x'; EVENT_BYTES]).collect();
-        Append { root, tenant, expected_seq: after, events, summary }
+        Append { root, tenant, expected_seq: after, events, summary, forget: vec![], journal: vec![] }
     }
 
     impl Writer<'_> {
@@ -213,7 +233,7 @@ mod tests {
             }
             let group = self.shared.queue.next_group().unwrap();
             let bytes = group.bytes();
-            self.commit(group.jobs);
+            self.serve(group.jobs);
             self.shared.queue.finished(bytes);
             answers.try_iter().collect()
         }
@@ -259,6 +279,45 @@ mod tests {
         assert_eq!([1, 2, 3].map(|root| writer.last_seq(root)), [9, 105, 1]);
         assert_eq!(shared.commits.load(Ordering::Relaxed), 3);
         assert_eq!(shared.events.load(Ordering::Relaxed), 10 + 1 + 104);
+    }
+
+    /// The same, with answers to run 0, each with a blob of its own.
+    fn journaled(mut append: Append, from: u32, count: u32) -> Append {
+        let entry = |position: u32| {
+            let body = format!("{position} of {}", append.root).repeat(EVENT_BYTES).into_bytes();
+            let blob = Some(Blob { digest: digest(&body), body });
+            JournalEntry { run: 0, position, body: vec![b'y'; EVENT_BYTES], blob }
+        };
+        append.journal = (from..from + count).map(entry).collect();
+        append
+    }
+
+    #[test]
+    fn a_full_disk_leaves_no_event_without_its_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, shared) = parts(&folder.path().join("pleach.db"));
+        let mut writer = Writer { connection, shared: &shared, doomed: Doomed::default() };
+        assert_eq!(writer.appended(vec![journaled(append(1, 0, 2), 0, 63)]), [Ok(())]);
+        let answers = |writer: &Writer<'_>| journal::read(&writer.connection, RootId(1), 0).unwrap().len();
+        let mut room = 1;
+        // With ever more room, at each place where it can run out. The answer completes
+        // a block, so rows are merged as well.
+        loop {
+            writer.leave_pages(room);
+            let mut last = journaled(append(1, 2, 30), 63, 3);
+            last.forget = if room % 2 == 0 { vec![] } else { vec![9] };
+            match &writer.appended(vec![last])[..] {
+                [Ok(())] => break,
+                [Err(error @ Error::Full { .. })] => assert!(error.to_string().contains("pleach.db"), "{error}"),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!((writer.last_seq(1), answers(&writer)), (2, 63), "{room} pages were left");
+            assert_eq!(check::run(&writer.connection), Ok(vec![]));
+            room += 1;
+        }
+        assert!(room > 10, "it failed in many places");
+        assert_eq!((writer.last_seq(1), answers(&writer)), (32, 66));
+        assert_eq!(check::run(&writer.connection), Ok(vec![]));
     }
 
     #[test]

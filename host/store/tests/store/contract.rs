@@ -1,12 +1,29 @@
 //! The contract: what every store does, stated once and held against each.
 
 mod appending;
+mod journal;
 mod listing;
 mod plugins;
 mod sharing;
+mod upkeep;
+
+use pleach_store::{Error, Store};
+
+use crate::fixture::{Fixture, Kind};
 
 pub use plugins::row as plugins_row;
 pub use sharing::receive;
+
+/// Holds one store to a rule, and looks whether it is sound afterwards.
+async fn hold(kind: Kind, rule: impl AsyncFnOnce(&dyn Store)) {
+    let fixture = Fixture::new(kind).await;
+    rule(&*fixture.store).await;
+    match fixture.store.check().await {
+        // The rule was about the end.
+        Err(Error::Closed) => {}
+        problems => assert_eq!(problems, Ok(vec![])),
+    }
+}
 
 /// One test a rule and store.
 macro_rules! hold_every_store_to {
@@ -15,8 +32,10 @@ macro_rules! hold_every_store_to {
             $(mod $file { $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $rule() {
-                    let fixture = crate::fixture::Fixture::new(crate::fixture::Kind::Memory).await;
-                    crate::contract::$file::$rule(&*fixture.store).await;
+                    crate::contract::hold(crate::fixture::Kind::Memory, async |store| {
+                        crate::contract::$file::$rule(store).await
+                    })
+                    .await;
                 }
             )+ })+
         }
@@ -24,8 +43,10 @@ macro_rules! hold_every_store_to {
             $(mod $file { $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $rule() {
-                    let fixture = crate::fixture::Fixture::new(crate::fixture::Kind::Sqlite).await;
-                    crate::contract::$file::$rule(&*fixture.store).await;
+                    crate::contract::hold(crate::fixture::Kind::Sqlite, async |store| {
+                        crate::contract::$file::$rule(store).await
+                    })
+                    .await;
                 }
             )+ })+
         }
@@ -47,6 +68,14 @@ hold_every_store_to! {
         a_callback_that_panics_hurts_nobody_else,
         other_writes_keep_their_place_among_appends,
         room_follows_what_is_queued;
+    journal:
+        answers_come_back_in_order_and_without_a_gap,
+        a_journal_needs_no_events,
+        a_long_journal_is_kept_whole,
+        an_answer_that_does_not_follow_is_refused_with_its_append,
+        a_fenced_append_leaves_no_answer_behind,
+        a_forgotten_journal_begins_anew,
+        a_blob_is_kept_once_until_the_last_run_that_mentions_it_is_forgotten;
     listing:
         a_summary_is_that_of_the_last_append,
         trees_are_listed_newest_first_and_by_page,
@@ -64,4 +93,14 @@ hold_every_store_to! {
         a_tree_belongs_to_whoever_began_it,
         a_change_is_noticed_when_it_was_made_after_the_call,
         a_closed_store_answers_that_it_is_closed;
+    upkeep:
+        a_snapshot_takes_the_place_of_an_older_one,
+        a_snapshot_takes_its_turn_behind_appends,
+        unfinished_trees_of_all_tenants_are_found_oldest_first,
+        ended_trees_are_found_by_age_and_beyond_those_to_keep,
+        the_size_of_a_tree_is_what_it_counts_for,
+        a_removed_tree_is_gone_and_everything_of_it,
+        journals_that_were_not_forgotten_go_with_their_tree,
+        a_tree_that_has_not_ended_is_not_removed,
+        giving_room_back_changes_nothing;
 }

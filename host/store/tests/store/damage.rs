@@ -55,7 +55,7 @@ async fn a_flipped_bit_in_an_event_names_the_tree_and_the_seq() {
 async fn a_flipped_bit_in_a_component_names_the_component() {
     let fixture = Fixture::new(Kind::Sqlite).await;
     let row = plugins_row("acme", "lead", "1.0.0", b"a component to flip");
-    fixture.store.put_plugin(row, b"a component to flip".to_vec()).await.unwrap();
+    fixture.store.put_plugin(row.clone(), b"a component to flip".to_vec()).await.unwrap();
     fixture.store.close().await.unwrap();
     flip(&fixture.path(), b"a component to flip");
     let store = fixture.open_again().await;
@@ -63,6 +63,9 @@ async fn a_flipped_bit_in_a_component_names_the_component() {
     let error = store.component(&digest).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains(&digest), "{error}");
+    // Whoever publishes the same once more mends it.
+    assert!(!store.put_plugin(row, b"a component to flip".to_vec()).await.unwrap());
+    assert_eq!(store.component(&digest).await.unwrap().as_deref(), Some(&b"a component to flip"[..]));
 }
 
 #[tokio::test]
@@ -113,7 +116,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_was() {
     drop(conn);
     let before = fs::read(fixture.path()).unwrap();
     let error = refused(&fixture.path()).await;
-    assert!(matches!(error, Error::NewerSchema { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 7, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("upgrade"), "{error}");
     assert_eq!(fs::read(fixture.path()).unwrap(), before);
 }

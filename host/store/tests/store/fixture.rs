@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use pleach_kernel::{RootId, Tenant, Timestamp};
-use pleach_store::{Append, Error, Store, TreeSummary};
+use pleach_store::{Append, Blob, Error, JournalEntry, Store, TreeSummary, digest};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -78,7 +78,7 @@ pub fn summary(root: RootId, last_seq: u64) -> TreeSummary {
         status: "running".into(),
         created_at: Timestamp(1_000),
         finished_at: None,
-        run_count: 1,
+        run_count: 40,
         last_seq,
         policy_version: 1,
     }
@@ -92,6 +92,8 @@ pub fn append(root: RootId, after: u64, count: u64) -> Append {
         expected_seq: after,
         events: (after + 1..=after + count).map(|seq| body(root, seq)).collect(),
         summary: summary(root, after + count),
+        forget: vec![],
+        journal: vec![],
     }
 }
 
@@ -101,6 +103,26 @@ pub fn append_of(owner: &str, root: RootId, after: u64, count: u64) -> Append {
     append.tenant = tenant(owner);
     append.summary.tenant = tenant(owner);
     append
+}
+
+/// What a run was told the nth time, so that a wrong answer is known by sight.
+pub fn answer(root: RootId, run: u32, position: u32) -> Vec<u8> {
+    format!("answer {position} to {run} of {root}").into_bytes()
+}
+
+pub fn entry(root: RootId, run: u32, position: u32) -> JournalEntry {
+    JournalEntry { run, position, body: answer(root, run, position), blob: None }
+}
+
+/// An append with `count` answers to a run more.
+pub fn answers(mut append: Append, run: u32, from: u32, count: u32) -> Append {
+    let root = append.root;
+    append.journal.extend((from..from + count).map(|position| entry(root, run, position)));
+    append
+}
+
+pub fn blob(text: &str) -> Blob {
+    Blob { digest: digest(text.as_bytes()), body: text.as_bytes().to_vec() }
 }
 
 /// Queues an append now; what comes of it can be awaited.
@@ -129,6 +151,19 @@ pub async fn check_log(store: &dyn Store, root: RootId, last_seq: u64) {
     assert!(events.iter().all(|event| event.body == body(root, event.seq)), "the bodies of {root}");
     let found = store.tree(root).await.unwrap().map(|summary| summary.last_seq);
     assert_eq!(found, (last_seq > 0).then_some(last_seq), "the summary of {root}");
+}
+
+/// Checks that the journal of a run is exactly answers 0 to `count - 1`.
+pub async fn check_journal(store: &dyn Store, root: RootId, run: u32, count: u32) {
+    let found = store.journal(root, run).await.unwrap();
+    assert_eq!(found.len(), count as usize, "the journal of run {run} of {root}");
+    assert!((0..count).zip(found).all(|(at, body)| body == answer(root, run, at)), "the answers to {run} of {root}");
+}
+
+/// Checks that the store finds nothing wrong with itself.
+pub async fn check_sound(store: &dyn Store) {
+    let problems = store.check().await.unwrap();
+    assert!(problems.is_empty(), "{problems:#?}");
 }
 
 /// The writer, held still: what is queued meanwhile waits and becomes one group.

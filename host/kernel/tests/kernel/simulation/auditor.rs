@@ -28,6 +28,8 @@ struct Known {
     marked: bool,
     ended: Option<RunStatus>,
     lates: u32,
+    /// The last host call of this try that left something in the log.
+    last_call: Option<u32>,
 }
 
 struct Group {
@@ -69,6 +71,7 @@ impl Auditor {
     pub fn observe(&mut self, event: &Event) -> Finding {
         must(event.seq == self.seq + 1, "seq has no gap")?;
         self.seq = event.seq;
+        self.called(event)?;
         match &event.fact {
             Fact::SpawnDecision(decision) => self.spawned(event, decision),
             Fact::ChildLifecycle(life) => self.stepped(event, life),
@@ -82,6 +85,17 @@ impl Auditor {
             Fact::RouteDecision(_) | Fact::JudgeVerdict(_) | Fact::Progress(_) => Ok(()),
         }
         .map_err(|rule| format!("seq {}: {rule}", event.seq))
+    }
+
+    fn called(&mut self, event: &Event) -> Finding {
+        let of_a_guest = matches!(event.fact, Fact::SpawnDecision(_) | Fact::Progress(_));
+        must(of_a_guest || event.call.is_none(), "only spawns and reports answer a call")?;
+        let Some(run) = self.runs.get_mut(event.run_id.index as usize).filter(|run| run.active_since.is_some()) else {
+            return Ok(());
+        };
+        must(event.call.is_none() || event.call > run.last_call, "calls of a try are answered in order, and once")?;
+        run.last_call = run.last_call.max(event.call);
+        Ok(())
     }
 
     fn spawned(&mut self, event: &Event, decision: &SpawnDecision) -> Finding {
@@ -150,6 +164,7 @@ impl Auditor {
             marked: false,
             ended: None,
             lates: 0,
+            last_call: None,
         });
     }
 
@@ -208,6 +223,7 @@ impl Auditor {
         let since = self.runs[index].active_since.take().ok_or("only a guest that runs can stop")?;
         must(usage.wall_ms == at.since_ms(since), "the wall clock is counted from start to stop")?;
         self.ledger.spent(index, &usage);
+        self.runs[index].last_call = None;
         Ok(())
     }
 
@@ -323,10 +339,15 @@ impl Auditor {
         must(tree.seq() == self.seq, "every event was seen")?;
         must(tree.runs().len() == self.runs.len(), "every run was seen")?;
         must(tree.active() == self.active(), "active guests are counted")?;
+        let active = tree.active_guests().filter(|id| self.runs[id.index as usize].active_since.is_some());
+        must(active.count() as u32 == self.active(), "active guests are listed")?;
         must(*tree.usage() == self.ledger.total(), "the log adds up to the total usage")?;
         must(tree.is_ended() == self.runs.iter().all(|run| run.ended.is_some()), "a tree ends with its last run")?;
         for (run, known) in tree.runs().iter().zip(&self.runs) {
             must(run.status.is_terminal() == known.ended.is_some(), "a run ends by its events")?;
+            let reached = known.last_call.map_or(0, |call| call + 1);
+            must(tree.calls_reached(run.id) == reached, "the calls of a try are known while its guest runs")?;
+            must(tree.is_closing(run.id) == (known.closed && known.ended.is_none()), "what is closing is known")?;
             must(known.ended.is_none_or(|status| status == run.status), "the first terminal status stays")?;
         }
         if tree.is_ended() {

@@ -3,6 +3,12 @@
 use pleach_kernel::{Event, Fact, Finish, Outcome, Query, RunStatus, Tree};
 
 use super::walk::{Finding, Simulation};
+
+/// So many steps are each followed by a snapshot; of later ones it is one in
+/// [`RESTORE_ONE_IN`], because a snapshot takes longer than a step.
+const RESTORED_STEPS: u64 = 2_000;
+const RESTORE_ONE_IN: u64 = 40;
+
 use super::{Sabotage, requests};
 
 impl Simulation<'_> {
@@ -67,13 +73,42 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// Kills the tree and folds it anew from its log.
+    /// Takes a snapshot, which has to be the same tree; now and then it is kept,
+    /// to be folded on later.
+    pub(super) fn restore_now(&mut self) -> Finding {
+        if self.report.steps > RESTORED_STEPS && !self.dice.one_in(RESTORE_ONE_IN) {
+            return Ok(());
+        }
+        self.report.restores += 1;
+        let bytes = self.tree.snapshot();
+        if Tree::restore(self.tree.id(), &bytes).as_ref() != Ok(&self.tree) {
+            return Err("what is restored from a snapshot equals the state".into());
+        }
+        if self.kept.is_none() || self.dice.one_in(4) {
+            self.kept = Some((bytes, self.log.len()));
+        }
+        Ok(())
+    }
+
+    /// What the kept snapshot and the log after it say.
+    fn folded_on(&self, events: &[Event]) -> Result<Option<Tree>, String> {
+        let Some((bytes, seen)) = &self.kept else { return Ok(None) };
+        let mut tree = Tree::restore(self.tree.id(), bytes).map_err(|error| error.to_string())?;
+        tree.fold_on(events[*seen..].iter().cloned()).map_err(|error| error.to_string())?;
+        match tree == self.tree {
+            true => Ok(Some(tree)),
+            false => Err("a snapshot and the fold of what came after equal the state".into()),
+        }
+    }
+
+    /// Kills the tree and folds it anew from its log, whole or from a snapshot.
     pub(super) fn refold(&mut self) -> Finding {
         self.report.refolds += 1;
         let mut events: Vec<Event> = Vec::with_capacity(self.log.len());
         for line in &self.log {
             events.push(serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?);
         }
+        let folded_on = self.folded_on(&events)?;
         if let Some(sabotage) = self.sabotage {
             self.break_log(sabotage, &mut events);
         }
@@ -81,7 +116,7 @@ impl Simulation<'_> {
         if folded != self.tree {
             return Err("the fold of the log equals the state".into());
         }
-        self.tree = folded;
+        self.tree = folded_on.filter(|_| self.dice.one_in(2)).unwrap_or(folded);
         for (group, result) in &self.decided {
             if format!("{:?}", self.tree.join_result(*group)) != *result {
                 return Err(format!("a decided join never changes: {group}"));

@@ -2,13 +2,15 @@
 //! any order, and has each event audited.
 //!
 //! It also kills: every so often the tree is dropped and folded anew from the
-//! JSON that its log was written as, and has to be the same tree. The same code
+//! JSON that its log was written as, or restored from a snapshot and what came
+//! after it, and has to be the same tree. The same code
 //! runs in the test suite and as `cargo run -p pleach-kernel --example simulate`.
 
 pub mod auditor;
 mod dice;
 mod kill;
 mod ledger;
+mod replays;
 mod requests;
 mod walk;
 
@@ -39,6 +41,9 @@ pub struct Report {
     pub runs: u64,
     pub events: u64,
     pub refolds: u64,
+    /// How often a snapshot was taken and restored, and a call asked again.
+    pub restores: u64,
+    pub replays: u64,
     /// How often each kind of event was seen; what is at 0 was not tried.
     pub kinds: std::collections::BTreeMap<&'static str, u64>,
     /// How often each refusal was met.

@@ -161,6 +161,7 @@ pub fn group(dice: &mut Dice) -> SpawnGroup {
 
 fn some_group(dice: &mut Dice) -> SpawnGroup {
     let members: Vec<Spawn> = (0..dice.below(6)).map(|_| spawn(dice)).collect();
+    let members_of = members.len();
     let mode = *dice.pick(&[
         JoinMode::BestEffort,
         JoinMode::All,
@@ -174,6 +175,7 @@ fn some_group(dice: &mut Dice) -> SpawnGroup {
         key_prefix: None,
         join: JoinPolicy { mode, quorum, timeout_ms: dice.maybe(2, 1_000) },
         node_id: None,
+        agent_call: members_of == 1 && dice.one_in(2),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The walk: one random command after the other, on one tree.
 
 use pleach_kernel::{
-    Caller, Cancel, Code, Denial, Finish, GroupId, JoinAnswer, Progress, Query, Replanning, RunId, Surface, Timestamp,
-    Tree,
+    CallSite, Caller, Cancel, Code, Denial, Finish, GroupId, JoinAnswer, Progress, Query, Replanning, RunId, Surface,
+    Timestamp, Tree,
 };
 
 use super::auditor::Auditor;
 use super::dice::Dice;
+use super::replays::{Answered, Exchange};
 use super::{Report, Sabotage, requests};
 
 /// A tree is left to end after so many steps.
@@ -32,6 +33,10 @@ pub struct Simulation<'a> {
     asked: Vec<Asked>,
     pub(super) decided: Vec<(GroupId, String)>,
     groups: u32,
+    calls: u32,
+    pub(super) answered: Vec<Answered>,
+    /// A snapshot, and how much of the log came before it.
+    pub(super) kept: Option<(Vec<u8>, usize)>,
 }
 
 pub type Finding = Result<(), String>;
@@ -43,7 +48,21 @@ impl<'a> Simulation<'a> {
         let tree = requests::open(dice, Timestamp(now));
         let auditor = Auditor::new();
         let (log, asked, decided) = (Vec::new(), Vec::new(), Vec::new());
-        Self { dice, report, sabotage, now, tree, log, auditor, asked, decided, groups: 0 }
+        Self {
+            dice,
+            report,
+            sabotage,
+            now,
+            tree,
+            log,
+            auditor,
+            asked,
+            decided,
+            groups: 0,
+            calls: 0,
+            answered: Vec::new(),
+            kept: None,
+        }
     }
 
     pub fn live(&mut self, steps: u64) -> Finding {
@@ -55,6 +74,8 @@ impl<'a> Simulation<'a> {
             self.report.steps += 1;
             let what = self.step();
             self.take(what)?;
+            self.ask_again();
+            self.restore_now()?;
             if self.dice.one_in(100) {
                 self.refold()?;
             }
@@ -107,6 +128,13 @@ impl<'a> Simulation<'a> {
         RunId { root: self.tree.id(), index }
     }
 
+    /// The next call of a guest; now and then one that asks for what an earlier
+    /// one has asked for without a key.
+    fn site(&mut self) -> CallSite {
+        self.calls += 1;
+        CallSite { call: self.calls, keyless: self.dice.below(60) as u32 }
+    }
+
     fn start(&mut self) -> &'static str {
         let ready: Vec<RunId> = self.tree.ready().collect();
         if self.tree.room(0) == 0 || ready.is_empty() || self.dice.one_in(30) {
@@ -138,9 +166,10 @@ impl<'a> Simulation<'a> {
     fn spawn(&mut self) -> &'static str {
         let (caller, surface) = (self.caller(), self.surface());
         let spawn = requests::keyed(self.dice);
-        let call_index = self.dice.below(60) as u32;
-        if let Err(denial) = self.tree.spawn_run(self.at(), caller, surface, spawn, call_index) {
-            self.denied(&denial);
+        let site = self.site();
+        match self.tree.spawn_run(self.at(), caller, surface, spawn.clone(), site) {
+            Ok(spawned) => self.answered(caller, site.call, Exchange::Spawn(Box::new(spawn), Box::new(spawned))),
+            Err(denial) => self.denied(&denial),
         }
         "spawn_run"
     }
@@ -148,12 +177,13 @@ impl<'a> Simulation<'a> {
     fn spawn_group(&mut self) -> &'static str {
         let (caller, surface) = (self.caller(), self.surface());
         let group = requests::group(self.dice);
-        let (members, call_index) = (group.members.len(), self.dice.below(60) as u32);
+        let (members, site) = (group.members.len(), self.site());
         let before = self.tree.runs().len();
-        match self.tree.spawn_group(self.at(), caller, surface, group, call_index) {
+        match self.tree.spawn_group(self.at(), caller, surface, group.clone(), site) {
             Ok(spawned) => {
                 assert_eq!(spawned.members.len(), members, "a group is all of its members");
                 self.groups = self.groups.max(spawned.group_id.index + 1);
+                self.answered(caller, site.call, Exchange::Group(group, spawned));
             }
             Err(denial) => {
                 assert_eq!(self.tree.runs().len(), before, "a group that is denied spawns none");
@@ -195,9 +225,13 @@ impl<'a> Simulation<'a> {
     fn evaluate(&mut self) -> &'static str {
         let (caller, surface) = (self.caller(), self.surface());
         let of = self.dice.one_in(5).then(|| self.any_run());
-        let ask = requests::evaluate(self.dice, of);
-        match self.tree.evaluate(self.at(), caller, surface, ask) {
-            Ok(Replanning::Asked { planner, of }) => self.asked.push(Asked { caller, planner, of }),
+        let (ask, site) = (requests::evaluate(self.dice, of), self.site());
+        let asked = ask.clone();
+        match self.tree.evaluate(self.at(), caller, surface, ask, site) {
+            Ok(Replanning::Asked { planner, of }) => {
+                self.asked.push(Asked { caller, planner, of });
+                self.answered(caller, site.call, Exchange::Planner(Box::new(asked), planner, of));
+            }
             Ok(Replanning::Answered(answer)) => assert!(answer.replans_used <= answer.max_replans),
             Err(denial) => self.denied(&denial),
         }
@@ -274,7 +308,8 @@ impl<'a> Simulation<'a> {
             let message = "half way".into();
             let progress =
                 Progress { message, fraction: Some(0.1 * self.dice.below(11) as f64), data: None, dropped: 0 };
-            self.tree.record_progress(self.at(), caller, progress);
+            let call = self.site().call;
+            self.tree.record_progress(self.at(), caller, call, progress);
             return "progress";
         }
         let denial = Denial::new(Code::ScopeRequired, "files.read", "not granted");

@@ -87,5 +87,10 @@ pub async fn a_closed_store_answers_that_it_is_closed(store: &dyn Store) {
     assert_eq!(store.post(root, b"x".to_vec()).await, Err(Error::Closed));
     assert_eq!(store.owner(root).await, Err(Error::Closed));
     assert_eq!(store.adopt(root).await, Err(Error::Closed));
+    assert_eq!(store.journal(root, 0).await, Err(Error::Closed));
+    assert_eq!(store.put_snapshot(root, 1, vec![]).await, Err(Error::Closed));
+    assert_eq!(store.remove(root).await, Err(Error::Closed));
+    assert_eq!(store.unfinished().await, Err(Error::Closed));
+    assert_eq!(store.vacuum().await, Err(Error::Closed));
     store.close().await.unwrap();
 }

@@ -1,0 +1,199 @@
+//! Code: have the plugins at hand that runs are pinned to.
+//!
+//! A run is pinned to the digest it was admitted with. Where the store lacks
+//! that component, its runs wait until somebody publishes it; where it cannot
+//! be used, they fail.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pleach_kernel::{Finish, Outcome, RunError, RunId, Usage};
+use pleach_sandbox::Plugin;
+
+use super::{Driver, Shared};
+use crate::error::Error;
+use crate::mailbox::{Input, Mailbox};
+
+/// Between two looks whether a component that was missing is there: what else
+/// changes in the store is no reason to look more often.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// Why there is no code.
+#[derive(Clone, Debug)]
+pub(crate) enum NoCode {
+    /// The store does not have the component.
+    Missing,
+    /// The store cannot read it, now.
+    Unreadable(String),
+    Unusable(Error),
+}
+
+/// What a tree's runs need and is not loaded yet, and whether it is missing.
+#[derive(Default)]
+pub(super) struct Codes(HashMap<Arc<str>, bool>);
+
+/// What all trees of a host miss: by digest, the plugin as people know it and
+/// how many trees wait for it.
+#[derive(Default)]
+pub(crate) struct Missing(Mutex<BTreeMap<Arc<str>, (String, usize)>>);
+
+impl Missing {
+    fn add(&self, digest: &Arc<str>, plugin: String) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(digest.clone()).or_insert((plugin, 0)).1 += 1;
+    }
+
+    fn take_off(&self, digest: &Arc<str>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, trees)) = all.get_mut(digest) {
+            *trees -= 1;
+            if *trees == 0 {
+                all.remove(digest);
+            }
+        }
+    }
+
+    /// The plugin, `name@version`, and its digest.
+    pub(crate) fn list(&self) -> Vec<(String, String)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(digest, (plugin, _))| (plugin.clone(), digest.to_string())).collect()
+    }
+}
+
+impl Codes {
+    /// The tree leaves, and waits for nothing any more.
+    pub(super) fn forget(&mut self, missing: &Missing) {
+        for (digest, _) in self.0.drain().filter(|(_, is_missing)| *is_missing) {
+            missing.take_off(&digest);
+        }
+    }
+}
+
+impl Driver {
+    /// The code of a run that is to start; where it is not in memory, it is
+    /// fetched, and the run waits until then.
+    pub(super) fn code_for(&mut self, run: RunId) -> Option<Arc<Plugin>> {
+        let digest = self.tree.run(run)?.spec.plugin.digest.clone();
+        if let Some(plugin) = self.shared.guests.cached(&digest) {
+            // It may have come to be there for another tree.
+            self.code_is_here(&digest);
+            return Some(plugin);
+        }
+        if !self.codes.0.contains_key(&digest) {
+            self.codes.0.insert(digest.clone(), false);
+            let (shared, mailbox) = (self.shared.clone(), self.mailbox.clone());
+            self.shared.runtime.spawn(async move {
+                let result = load(&shared, &digest).await;
+                mailbox.send(Input::Loaded { digest, result });
+            });
+        }
+        None
+    }
+
+    /// Code has arrived, and the turn that follows starts what waited for it.
+    /// Where it cannot be had, the runs that need it fail or wait.
+    pub(super) fn code_loaded(&mut self, digest: Arc<str>, result: Result<Arc<Plugin>, NoCode>) {
+        match result {
+            Ok(_) => self.code_is_here(&digest),
+            Err(NoCode::Missing) => self.code_is_missing(digest, "publish the component with this digest"),
+            Err(NoCode::Unreadable(why)) => self.code_is_missing(digest, &why),
+            Err(NoCode::Unusable(error)) => {
+                self.code_is_here(&digest);
+                if self.decides() {
+                    self.fail_stranded(&digest, &error);
+                }
+            }
+        }
+    }
+
+    fn code_is_here(&mut self, digest: &Arc<str>) {
+        if self.codes.0.remove(digest) == Some(true) {
+            self.shared.missing.take_off(digest);
+        }
+    }
+
+    fn code_is_missing(&mut self, digest: Arc<str>, why: &str) {
+        let plugin = self.tree.runs().iter().map(|run| &run.spec.plugin).find(|plugin| plugin.digest == digest);
+        let plugin = plugin.map_or_else(String::new, |plugin| format!("{}@{}", plugin.name, plugin.version));
+        let (run_id, tenant) = (self.tree.id(), self.tree.tenant());
+        tracing::warn!(
+            %run_id, %tenant, plugin, %digest, why,
+            "runs wait for a plugin that cannot be had from this store, and go on when it can"
+        );
+        if self.codes.0.insert(digest.clone(), true) != Some(true) {
+            self.shared.missing.add(&digest, plugin);
+        }
+        let (shared, mailbox) = (self.shared.clone(), self.mailbox.clone());
+        self.shared.runtime.spawn(async move {
+            if await_component(&shared, &mailbox, &digest).await {
+                let result = load(&shared, &digest).await;
+                mailbox.send(Input::Loaded { digest, result });
+            }
+        });
+    }
+
+    fn fail_stranded(&mut self, digest: &Arc<str>, error: &Error) {
+        let now = self.shared.clock.now();
+        let needs = |run: &RunId| self.tree.run(*run).is_some_and(|run| run.spec.plugin.digest == *digest);
+        let ready: Vec<RunId> = self.tree.ready().filter(needs).collect();
+        let woken: Vec<RunId> = self.parking.woken().filter(needs).collect();
+        for run in ready {
+            if self.tree.start(now, run) {
+                self.fail_unstarted(run, Usage::default(), error);
+            }
+        }
+        for run in woken {
+            self.journals.forget.push(run.index);
+            let (used, meter) = self.parking.forget(run);
+            self.fail_unstarted(run, used, error);
+            if let Some(meter) = meter {
+                meter.settle(&self.tree);
+            }
+        }
+    }
+
+    fn fail_unstarted(&mut self, run: RunId, usage: Usage, error: &Error) {
+        let mut cause = RunError::new("plugin_unavailable", error.to_string());
+        cause.retryable = true;
+        let (attempt, outcome) = (self.attempt(run), Outcome::Failed(cause));
+        let now = self.shared.clock.now();
+        self.tree.finish(now, Finish { run_id: run, attempt, outcome, usage });
+    }
+}
+
+async fn load(shared: &Arc<Shared>, digest: &Arc<str>) -> Result<Arc<Plugin>, NoCode> {
+    let absent: Arc<Mutex<Option<NoCode>>> = Arc::default();
+    let (noted, store, wanted) = (absent.clone(), shared.store.clone(), digest.clone());
+    let bytes = move || -> crate::guests::BoxFuture<'static, Result<Vec<u8>, String>> {
+        Box::pin(async move {
+            let (why, absent) = match store.component(&wanted).await {
+                Ok(Some(bytes)) => return Ok(bytes),
+                Ok(None) => ("the store does not have it".to_owned(), NoCode::Missing),
+                Err(error) => (error.to_string(), NoCode::Unreadable(error.to_string())),
+            };
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(absent);
+            Err(why)
+        })
+    };
+    let loaded = shared.guests.load(digest, Box::new(bytes)).await;
+    let absent = absent.lock().unwrap_or_else(PoisonError::into_inner).take();
+    loaded.map_err(|error| absent.unwrap_or(NoCode::Unusable(error.into())))
+}
+
+/// Waits until the store has a component; false where the tree left before.
+async fn await_component(shared: &Shared, mailbox: &Mailbox, digest: &str) -> bool {
+    loop {
+        let changed = shared.store.changed();
+        match shared.store.component(digest).await {
+            Ok(Some(_)) | Err(pleach_store::Error::Closed) => return !mailbox.is_closed(),
+            Ok(None) | Err(_) => {}
+        }
+        tokio::select! {
+            biased;
+            () = mailbox.closed() => return false,
+            () = changed => {}
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}

@@ -1,0 +1,22 @@
+//! Native programs: guests that are written in Rust and part of the host. They
+//! see of it what `HostCalls` has, and are recorded and replayed like others.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use pleach_kernel::{Payload, RunError};
+
+use crate::hostcalls::HostCalls;
+
+/// A native program at work.
+pub type Running = Pin<Box<dyn Future<Output = Result<Payload, RunError>> + Send>>;
+
+/// What a native plugin does.
+///
+/// It is held to what components are held to by construction: the same input and
+/// the same answers have to lead to the same calls. It must not wait for
+/// anything but its calls, and is not measured: it uses no processor time as far
+/// as budgets go.
+pub trait Program: Send + Sync + 'static {
+    fn run(&self, calls: HostCalls, input: Payload) -> Running;
+}
