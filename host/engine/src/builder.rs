@@ -10,8 +10,8 @@ use pleach_kernel::Limits;
 use pleach_sandbox::{Config, GuestLimits, Sandbox};
 
 use crate::clock::Clock;
-use crate::driver::Habits;
 use crate::error::Error;
+use crate::habits::Habits;
 use crate::host::Host;
 
 /// What a host is built with. Everything has a default: a store in memory, no

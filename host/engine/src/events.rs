@@ -111,7 +111,7 @@ impl Feed {
 /// Where news of a tree come from.
 enum Source {
     /// It runs in this process.
-    Feed(Arc<crate::mailbox::Mailbox>, watch::Receiver<Reached>),
+    Feed(Arc<Feed>, watch::Receiver<Reached>),
     /// It runs in another process, or ended.
     Store,
 }
@@ -127,11 +127,10 @@ pub struct Events {
 }
 
 impl Events {
-    pub(crate) fn live(store: Arc<dyn Store>, mailbox: Arc<crate::mailbox::Mailbox>, from_seq: u64) -> Self {
-        mailbox.feed.watchers.fetch_add(1, Ordering::Relaxed);
-        let (root, tenant) = (mailbox.root, mailbox.tenant.clone());
-        let reached = mailbox.feed.reached.subscribe();
-        let source = Source::Feed(mailbox, reached);
+    pub(crate) fn live(store: Arc<dyn Store>, feed: Arc<Feed>, root: RootId, tenant: Tenant, from_seq: u64) -> Self {
+        feed.watchers.fetch_add(1, Ordering::Relaxed);
+        let reached = feed.reached.subscribe();
+        let source = Source::Feed(feed, reached);
         Self { store, root, tenant, next_seq: from_seq.max(1), page: VecDeque::new(), source }
     }
 
@@ -160,7 +159,7 @@ impl Events {
     /// Gets more events, waiting where there are none yet. False at the end.
     async fn fill(&mut self) -> Result<bool, Error> {
         match &mut self.source {
-            Source::Feed(mailbox, reached) => {
+            Source::Feed(feed, reached) => {
                 let now = *reached.borrow_and_update();
                 if now.seq < self.next_seq {
                     if now.ended {
@@ -168,7 +167,7 @@ impl Events {
                     }
                     return Ok(reached.changed().await.is_ok());
                 }
-                let recent = mailbox.feed.recall(self.next_seq, now.seq);
+                let recent = feed.recall(self.next_seq, now.seq);
                 if recent.is_empty() {
                     self.read_page().await?;
                     if self.page.is_empty() {
@@ -229,8 +228,8 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        if let Source::Feed(mailbox, _) = &self.source {
-            mailbox.feed.watchers.fetch_sub(1, Ordering::Relaxed);
+        if let Source::Feed(feed, _) = &self.source {
+            feed.watchers.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::driver::NoCode;
+use crate::ended::Ended;
 use crate::error::Error;
 use crate::events::Feed;
-use crate::run::Ended;
+use crate::missing::NoCode;
 
 /// Everything that can happen to a tree from outside. The queue has no bound of
 /// its own: a guest has at most one call in flight and reports at a bounded
@@ -75,7 +75,7 @@ pub(crate) enum Ask {
 pub(crate) struct Mailbox {
     pub root: RootId,
     pub tenant: Tenant,
-    pub feed: Feed,
+    pub feed: Arc<Feed>,
     to_driver: mpsc::UnboundedSender<Input>,
     runtime: Handle,
     clock: Clock,
@@ -91,7 +91,7 @@ impl Mailbox {
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Input>) {
         let (to_driver, inbox) = mpsc::unbounded_channel();
         let waits_for_live = AtomicBool::new(false);
-        (Arc::new(Self { root, tenant, feed: Feed::default(), to_driver, runtime, clock, waits_for_live }), inbox)
+        (Arc::new(Self { root, tenant, feed: Arc::default(), to_driver, runtime, clock, waits_for_live }), inbox)
     }
 
     /// To a tree that has ended, nothing more can happen: the input is dropped,

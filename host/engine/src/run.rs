@@ -3,49 +3,19 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Caller, Cancel, CancellationPropagation, Cancelled, ChildLifecycle, Finish, Outcome, Payload, Query, RunError,
-    RunId, RunStatus, Surface, Timestamp, Tree, TreeView, Usage,
+    Caller, Cancel, CancellationPropagation, Cancelled, ChildLifecycle, Finish, Outcome, Query, RunId, Surface, Tree,
+    TreeView, Usage,
 };
 use pleach_store::Owner;
 use serde::{Deserialize, Serialize};
 
 use crate::append::{Journals, append};
+use crate::ended::Ended;
 use crate::error::Error;
 use crate::events::{Events, changed_or_orphaned};
 use crate::host::Host;
 use crate::mailbox::{Ask, Mailbox};
 use crate::recover;
-
-/// How a run ended.
-#[derive(Clone, Debug, Serialize)]
-pub struct Ended {
-    pub run_id: RunId,
-    pub status: RunStatus,
-    /// Where it completed.
-    pub output: Option<Payload>,
-    /// Where it did not.
-    pub error: Option<RunError>,
-    /// What this run itself has spent.
-    pub usage: Usage,
-    pub created_at: Timestamp,
-    pub started_at: Option<Timestamp>,
-    pub finished_at: Option<Timestamp>,
-}
-
-impl Ended {
-    pub(crate) fn of(run: &pleach_kernel::Run) -> Self {
-        Self {
-            run_id: run.id,
-            status: run.status,
-            output: run.output().cloned(),
-            error: run.error(),
-            usage: run.usage,
-            created_at: run.created_at,
-            started_at: run.started_at,
-            finished_at: run.finished_at,
-        }
-    }
-}
 
 /// What one host leaves for the host that owns a tree.
 #[derive(Serialize, Deserialize)]
@@ -125,7 +95,10 @@ impl Run {
     /// The events of the run's tree from `from_seq` on, and on until it ends.
     pub fn events(&self, from_seq: u64) -> Events {
         match self.mailbox() {
-            Some(mailbox) => Events::live(self.host.store().clone(), mailbox, from_seq),
+            Some(mailbox) => {
+                let (store, tenant) = (self.host.store().clone(), mailbox.tenant.clone());
+                Events::live(store, mailbox.feed.clone(), mailbox.root, tenant, from_seq)
+            }
             None => {
                 let store = self.host.store().clone();
                 Events::stored(store, self.id.root, self.host.tenant().clone(), from_seq)

@@ -4,7 +4,7 @@
 //! that component, its runs wait until somebody publishes it; where it cannot
 //! be used, they fail.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,52 +14,15 @@ use pleach_sandbox::Plugin;
 use super::{Driver, Shared};
 use crate::error::Error;
 use crate::mailbox::{Input, Mailbox};
+use crate::missing::{Missing, NoCode};
 
 /// Between two looks whether a component that was missing is there: what else
 /// changes in the store is no reason to look more often.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// Why there is no code.
-#[derive(Clone, Debug)]
-pub(crate) enum NoCode {
-    /// The store does not have the component.
-    Missing,
-    /// The store cannot read it, now.
-    Unreadable(String),
-    Unusable(Error),
-}
-
 /// What a tree's runs need and is not loaded yet, and whether it is missing.
 #[derive(Default)]
 pub(super) struct Codes(HashMap<Arc<str>, bool>);
-
-/// What all trees of a host miss: by digest, the plugin as people know it and
-/// how many trees wait for it.
-#[derive(Default)]
-pub(crate) struct Missing(Mutex<BTreeMap<Arc<str>, (String, usize)>>);
-
-impl Missing {
-    fn add(&self, digest: &Arc<str>, plugin: String) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(digest.clone()).or_insert((plugin, 0)).1 += 1;
-    }
-
-    fn take_off(&self, digest: &Arc<str>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, trees)) = all.get_mut(digest) {
-            *trees -= 1;
-            if *trees == 0 {
-                all.remove(digest);
-            }
-        }
-    }
-
-    /// The plugin, `name@version`, and its digest.
-    pub(crate) fn list(&self) -> Vec<(String, String)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().map(|(digest, (plugin, _))| (plugin.clone(), digest.to_string())).collect()
-    }
-}
 
 impl Codes {
     /// The tree leaves, and waits for nothing any more.

@@ -6,10 +6,10 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::Driver;
 use super::waiting::Answer;
 use crate::append::append;
+use crate::ended::Ended;
 use crate::error::Error;
 use crate::events::Reached;
 use crate::mailbox::Input;
-use crate::run::Ended;
 
 /// What one run adds to a snapshot takes about as long to read as so many events
 /// take to fold.

@@ -15,7 +15,6 @@ mod waiting;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use pleach_kernel::{Caller, Finish, Outcome, RunId, Surface, Timestamp, Tree, Usage};
 use pleach_store::Store;
@@ -26,14 +25,15 @@ use tokio::time::Instant;
 use crate::append::Journals;
 use crate::clock::Clock;
 use crate::dispatch::{Dispatcher, Line};
+use crate::ended::Ended;
 use crate::error::Error;
 use crate::guests::Guests;
+use crate::habits::Habits;
 use crate::mailbox::{Ask, Input, Mailbox};
 use crate::meter::Pools;
+use crate::missing::Missing;
 use crate::registry::Registry;
-use crate::run::Ended;
 use code::Codes;
-pub(crate) use code::{Missing, NoCode};
 use guests::{Guest, Starting};
 use journal::Intent;
 use park::Parking;
@@ -53,17 +53,6 @@ pub(crate) struct Shared {
     /// Plugins that unfinished runs are pinned to and this store lacks.
     pub missing: Missing,
     pub habits: Habits,
-}
-
-/// How a host goes about its work.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Habits {
-    /// How long a guest that was told to stop may take to.
-    pub grace: Duration,
-    /// How long a guest waits before it is dropped from memory.
-    pub park_after: Duration,
-    /// So many events after a snapshot, there may be another.
-    pub snapshot_every: u64,
 }
 
 pub(crate) struct Driver {

@@ -15,8 +15,8 @@ use super::program::{AGENT, Child, REPLANNER, everything};
 use super::store::SimStore;
 use super::world::{Cut, World, tenant};
 use crate::clock::Clock;
-use crate::driver::Habits;
 use crate::error::Error;
+use crate::habits::Habits;
 use crate::host::Host;
 use crate::submission::Submission;
 

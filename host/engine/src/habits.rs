@@ -1,0 +1,14 @@
+//! Habits: how a host goes about its work, where that is a matter of taste.
+
+use std::time::Duration;
+
+/// How a host goes about its work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// How long a guest that was told to stop may take to.
+    pub grace: Duration,
+    /// How long a guest waits before it is dropped from memory.
+    pub park_after: Duration,
+    /// So many events after a snapshot, there may be another.
+    pub snapshot_every: u64,
+}
