@@ -175,6 +175,13 @@ async fn a_run_waits_for_a_plugin_that_is_gone_and_goes_on_when_it_is_published(
     let steps = json!([{"op": "sleep", "ms": 200}, {"op": "return", "value": "done"}]);
     let run = scene.submit(scene.script(&steps)).await;
     journaled(&scene.host, run.id(), 1).await;
+    // Others wait for the same load, and hear of its failure from it.
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        let other = scene.submit(scene.script(&steps)).await.id();
+        journaled(&scene.host, other, 1).await;
+        others.push(other);
+    }
     let script = scene.host.plugins().await.unwrap().into_iter().find(|plugin| plugin.name == "script").unwrap();
     stop(scene.host).await;
     lose(&lasting, "script");
@@ -183,8 +190,8 @@ async fn a_run_waits_for_a_plugin_that_is_gone_and_goes_on_when_it_is_published(
     eventually("that the plugin is missed", async || !host.missing_plugins().is_empty()).await;
     assert_eq!(host.missing_plugins(), [(format!("script@{}", script.version), script.digest.to_string())]);
     let faults = host.check().await.unwrap();
-    let missing = faults.iter().find(|fault| fault.what == "plugin").expect("the check finds it, too");
-    assert_eq!(missing.run_id, Some(run.id()));
+    let missing = faults.iter().find(|fault| fault.run_id == Some(run.id())).expect("the check finds it, too");
+    assert_eq!(faults.iter().filter(|fault| fault.what == "plugin").count(), 6, "{faults:?}");
     assert!(missing.detail.contains(&*script.digest) && missing.hint.contains("publish"), "{missing:?}");
     assert!(host.unrecovered().is_empty());
     // Nor does it matter how often.
@@ -196,6 +203,10 @@ async fn a_run_waits_for_a_plugin_that_is_gone_and_goes_on_when_it_is_published(
     host.publish(guest("script"), Publish::default()).await.unwrap();
     let ended = wait(&run).await;
     assert_eq!(ended.output.expect("it completes").as_str(), r#""done""#);
+    for other in others {
+        let ended = wait(&host.run(other).await.unwrap()).await;
+        assert_eq!(ended.output.expect("so do the others").as_str(), r#""done""#);
+    }
     assert!(host.missing_plugins().is_empty());
     stop(host).await;
 }

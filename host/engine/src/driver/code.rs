@@ -5,7 +5,7 @@
 //! be used, they fail.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pleach_kernel::{Finish, Outcome, RunError, RunId, Usage};
@@ -126,22 +126,27 @@ impl Driver {
 }
 
 async fn load(shared: &Arc<Shared>, digest: &Arc<str>) -> Result<Arc<Plugin>, NoCode> {
-    let absent: Arc<Mutex<Option<NoCode>>> = Arc::default();
-    let (noted, store, wanted) = (absent.clone(), shared.store.clone(), digest.clone());
+    let (store, wanted) = (shared.store.clone(), digest.clone());
     let bytes = move || -> crate::guests::BoxFuture<'static, Result<Vec<u8>, String>> {
         Box::pin(async move {
-            let (why, absent) = match store.component(&wanted).await {
-                Ok(Some(bytes)) => return Ok(bytes),
-                Ok(None) => ("the store does not have it".to_owned(), NoCode::Missing),
-                Err(error) => (error.to_string(), NoCode::Unreadable(error.to_string())),
-            };
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(absent);
-            Err(why)
+            match store.component(&wanted).await {
+                Ok(Some(bytes)) => Ok(bytes),
+                Ok(None) => Err("the store does not have it".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
         })
     };
-    let loaded = shared.guests.load(digest, Box::new(bytes)).await;
-    let absent = absent.lock().unwrap_or_else(PoisonError::into_inner).take();
-    loaded.map_err(|error| absent.unwrap_or(NoCode::Unusable(error.into())))
+    let error = match shared.guests.load(digest, Box::new(bytes)).await {
+        Ok(plugin) => return Ok(plugin),
+        Err(error) => error,
+    };
+    // Several trees may have waited for one load, which tells all of them the same
+    // error: only the store says whether the component is there.
+    Err(match shared.store.component(digest).await {
+        Ok(Some(_)) => NoCode::Unusable(error.into()),
+        Ok(None) => NoCode::Missing,
+        Err(error) => NoCode::Unreadable(error.to_string()),
+    })
 }
 
 /// Waits until the store has a component; false where the tree left before.
