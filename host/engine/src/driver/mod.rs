@@ -201,6 +201,7 @@ impl Driver {
         let active: Vec<RunId> = self.tree.active_guests().collect();
         for run in active {
             if self.tree.is_closing(run) {
+                self.journals.forget.push(run.index);
                 self.stop_gone(now, run, Usage::default());
             } else {
                 self.parking.left_by_another_host(run, self.attempt(run));
@@ -213,9 +214,6 @@ impl Driver {
 
     /// A run whose guest is not there any more ends as its fate says.
     fn stop_gone(&mut self, now: Timestamp, run: RunId, usage: Usage) {
-        // What this turn adds to it need not be written.
-        self.journals.entries.retain(|entry| entry.run != run.index);
-        self.journals.forget.push(run.index);
         let attempt = self.attempt(run);
         self.tree.finish(now, Finish { run_id: run, attempt, outcome: Outcome::Stopped, usage });
     }

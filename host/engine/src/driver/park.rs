@@ -185,6 +185,7 @@ impl Driver {
         let used = Usage { cpu_us: parked.cpu_us, host_calls: parked.host_calls, ..Usage::default() };
         if self.tree.is_closing(run) {
             self.waiting.forget(run);
+            self.forget_journal(run, guest.journal_len, guest.journal_in);
             self.stop_gone(self.shared.clock.now(), run, used);
             if let Some(meter) = guest.meter {
                 meter.settle(&self.tree);
@@ -288,6 +289,10 @@ impl Driver {
                     continue;
                 }
                 self.waiting.forget(run);
+                // Of ten thousand that are cancelled at once, most have none.
+                if let Written::With(_) = parked.journal {
+                    self.journals.forget.push(run.index);
+                }
                 self.stop_gone(now, run, parked.used.unwrap_or_default());
                 if let Some(meter) = parked.meter {
                     meter.settle(&self.tree);
