@@ -52,6 +52,8 @@ async fn is_named(host: &Host, damaged: RunId, part: &str) {
     assert_eq!(*run, damaged);
     let text = error.to_string();
     assert!(text.contains(part) && text.contains(&damaged.to_string()) && text.contains("damaged"), "{text}");
+    assert_eq!(text.matches("could not be recovered").count(), 1, "{text}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("`pleach store check`")), "{:?}", error.hint());
     let waited = host.run(damaged).await.unwrap().wait().await.unwrap_err();
     assert!(waited.to_string().contains(part), "whoever waits is told why: {waited}");
 }
@@ -76,6 +78,35 @@ async fn a_tree_with_a_damaged_log_is_named_and_left_alone() {
     assert_eq!(host.size(damaged).await.unwrap(), size, "nothing of it was changed");
     let faults = host.check().await.unwrap();
     assert!(!faults.is_empty() && faults.iter().all(|fault| fault.run_id == Some(damaged)), "{faults:?}");
+    let unreadable = host.unreadable().await.unwrap();
+    assert!(matches!(&unreadable[..], [(run, _)] if *run == damaged), "{unreadable:?}");
+    stop(host).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_tree_that_cannot_be_read_and_is_nobodys_can_be_discarded() {
+    let lasting = Lasting::new();
+    let [damaged, other] = two_trees(&lasting).await;
+    flip(&lasting.path(), "needle in the log");
+    let host = lasting.host().await;
+    let why = async |host: &Host, run| host.discard(run, false).await.unwrap_err();
+    assert!(matches!(why(&host, other).await, Error::Owned { .. }), "it goes on here");
+    let elsewhere = lasting.builder().recover(false).build().await.unwrap();
+    assert!(matches!(why(&elsewhere, other).await, Error::Owned { .. }), "it goes on there");
+    the_other_completes(&host, other).await;
+    assert!(matches!(why(&host, other).await, Error::Undamaged { .. }));
+    is_named(&host, damaged, "the log of tree").await;
+    assert!(matches!(why(&elsewhere, damaged).await, Error::Owned { .. }), "that host took it up");
+
+    let size = host.size(damaged).await.unwrap();
+    let would_go = host.discard(damaged, true).await.unwrap();
+    assert_eq!(host.size(damaged).await.unwrap(), size, "nothing was removed");
+    let gone = host.discard(damaged, false).await.unwrap();
+    assert_eq!((gone.run_id, gone.bytes, &gone.damage), (damaged, size.bytes(), &would_go.damage));
+    assert!(gone.damage.is_some_and(|damage| damage.contains("checksum")));
+    assert!(matches!(why(&host, damaged).await, Error::NotFound { .. }));
+    assert!(host.check().await.unwrap().is_empty(), "all of the rest is whole");
+    stop(elsewhere).await;
     stop(host).await;
 }
 
@@ -88,7 +119,13 @@ async fn a_tree_with_a_damaged_journal_is_named_and_can_still_be_cancelled() {
     the_other_completes(&host, other).await;
     is_named(&host, damaged, "the journal of run").await;
     let run = host.run(damaged).await.unwrap();
-    assert!(matches!(run.wait().await, Err(Error::Unrecovered { .. })));
+    let Err(error @ Error::Unrecovered { .. }) = run.wait().await else { panic!("it cannot go on") };
+    assert!(
+        error.hint().is_some_and(|hint| hint.contains(&format!("`pleach cancel {damaged}`"))),
+        "{:?}",
+        error.hint()
+    );
+    assert!(matches!(host.discard(damaged, false).await, Err(Error::Undamaged { .. })), "it can be read");
     // Its log is whole, so what there is of it is known.
     assert!(!log(&run).await.is_empty(), "whoever reads it comes to an end");
     assert_eq!(run.tree(Default::default()).await.unwrap().node_count, 1);

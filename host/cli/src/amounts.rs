@@ -1,5 +1,5 @@
-//! `NAME=N`: an amount for one of a fixed set of names, as `--limit` and
-//! `--budget` take it. Which names there are, the kernel's types say.
+//! Amounts: whole numbers, and `NAME=N` for one of a fixed set of names, as
+//! `--limit` and `--budget` take it. Which names there are, the kernel's types say.
 
 use serde::de::DeserializeOwned;
 
@@ -22,6 +22,16 @@ impl std::str::FromStr for Amount {
         let amount = amount.parse().map_err(|_| format!("`{amount}` is not a whole number from 0 up"))?;
         Ok(Self { name: name.to_owned(), amount })
     }
+}
+
+/// A whole number, or what to give instead.
+pub fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "a whole number from 0 up, such as 20".to_owned())
+}
+
+/// The same, and at least 1.
+pub fn positive(text: &str) -> Result<u32, String> {
+    whole(text).ok().filter(|amount| *amount > 0).ok_or_else(|| "a whole number from 1 up, such as 20".to_owned())
 }
 
 /// The amounts together; the error says which names there are.

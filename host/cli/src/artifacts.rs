@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::exit::Mistake;
-use crate::text;
+use crate::{stderr, text};
 
 /// The list of what was written, with the digest of each file.
 const LEDGER: &str = ".pleach-artifacts.json";
@@ -55,7 +55,7 @@ pub fn prepare(folder: &Path) -> Result<(), Mistake> {
 
 /// Saves all that can be saved and returns their paths; the error names the
 /// rest.
-pub fn save(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<Vec<PathBuf>> {
+fn save(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<Vec<PathBuf>> {
     prepare(folder)?;
     let mut ledger = read_ledger(folder)?;
     let mut seen = BTreeSet::new();
@@ -82,6 +82,13 @@ pub fn save(folder: &Path, artifacts: &[Artifact]) -> anyhow::Result<Vec<PathBuf
     }
     let message = format!("saving artifacts in `{}`: {}", folder.display(), refused.join("; "));
     Err(Mistake::new(message).hint("move what is in the way, or name another folder with --artifacts").into())
+}
+
+/// Saves the artifacts of an output and says where each is.
+pub fn save_told(folder: &Path, output: &Value) -> anyhow::Result<()> {
+    let saved = save(folder, &of_output(output))?;
+    saved.iter().for_each(|path| stderr::line(&format!("saved {}", path.display())));
+    Ok(())
 }
 
 fn read_ledger(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {

@@ -8,7 +8,7 @@ use crate::narrate::{Shown, Written};
 use crate::output::{Format, Output};
 use crate::place::Place;
 use crate::tree::abandoned_note;
-use crate::{select, stderr};
+use crate::{amounts, select, stderr};
 
 /// Show the log of a run's tree: what happened, in order.
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ pub struct Show {
     follow: bool,
 
     /// Begin with the event of this number.
-    #[arg(long, value_name = "SEQ", default_value = "1")]
+    #[arg(long, value_name = "SEQ", default_value = "1", value_parser = amounts::whole::<u64>, allow_negative_numbers = true)]
     from: u64,
 
     /// How events are written.
@@ -36,7 +36,7 @@ impl Show {
             let mistake = Mistake::new("following events: `--format json` is one document, and has to end first");
             return Err(mistake.hint("use --format ndjson with --follow").into());
         }
-        let host = place.open_existing().await?;
+        let host = place.look().await?;
         let id = select::run(&host, &self.run).await?;
         let run = host.run(id).await?;
         let mut output = Output::stdout();

@@ -82,7 +82,7 @@ impl Mistake {
 fn of_engine_error(error: &Error) -> Exit {
     match error {
         Error::Denied(denial) => of_denial(denial),
-        Error::NotFound { .. } | Error::Invalid { .. } => Exit::Usage,
+        Error::NotFound { .. } | Error::Invalid { .. } | Error::Undamaged { .. } | Error::Owned { .. } => Exit::Usage,
         Error::Store(error) => of_store_error(error),
         Error::Sandbox(error) => of_sandbox_error(error),
         Error::Fold(_)
@@ -96,13 +96,14 @@ fn of_engine_error(error: &Error) -> Exit {
 /// What was named is wrong, or the store is in no state to do it.
 fn of_store_error(error: &pleach_store::Error) -> Exit {
     use pleach_store::Error::{
-        Address, AfterFailure, BackupExists, BackupFailed, Closed, Corrupt, Failed, Fenced, Foreign, Full, Locked,
-        Mismatch, NewerSchema, NoBackup, NoSuchPlugin, NoSuchTree, NotEnded, NotOwner, Overloaded, Refused,
+        Address, AfterFailure, BackupExists, BackupFailed, Closed, Corrupt, Empty, Failed, Fenced, Foreign, Full,
+        Locked, Mismatch, NewerSchema, NoBackup, NoSuchPlugin, NoSuchTree, NotEnded, NotOwner, Overloaded, Refused,
         SnapshotAhead, Unusable, VersionTaken,
     };
     match error {
         Address { .. }
         | Foreign { .. }
+        | Empty { .. }
         | NewerSchema { .. }
         | NoSuchTree { .. }
         | NoSuchPlugin { .. }
@@ -187,7 +188,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     match error.downcast_ref::<Error>()? {
         Error::Denied(denial) => Some(hint_on(denial)),
-        other => other.hint().map(str::to_owned),
+        other => other.hint(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `pleach gc`: remove ended runs, and all that the store has of them.
+//! `pleach gc`: remove ended runs, and all that the store has of them; or one
+//! that cannot be read.
 
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use serde::Serialize;
 use crate::exit::{Exit, Mistake};
 use crate::output::{Format, Output};
 use crate::place::Place;
-use crate::text;
+use crate::store::Vacuumed;
+use crate::{amounts, select, text};
 
 /// Remove ended runs, of every tenant, and all that the store has of them.
 ///
-/// A run that has not ended is never removed. With both --older-than and
-/// --keep, a run goes only where both let it.
+/// A run that has not ended is never removed, unless it is damaged and named.
+/// With both --older-than and --keep, a run goes only where both let it.
 #[derive(Args, Debug)]
 pub struct Gc {
     /// Remove what ended longer ago: a number and d, h, m or s, such as `30d`.
@@ -23,8 +25,13 @@ pub struct Gc {
     older_than: Option<Duration>,
 
     /// Keep, of each tenant, the N runs that ended last.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::whole::<usize>, allow_negative_numbers = true)]
     keep: Option<usize>,
+
+    /// Remove this run, ended or not, whose log cannot be read, and all of its
+    /// tree; one that can be read is not removed.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["older_than", "keep"])]
+    damaged: Option<String>,
 
     /// Show what would be removed, and remove nothing.
     #[arg(long)]
@@ -49,6 +56,9 @@ struct Row {
     finished_at: Option<String>,
     events: u64,
     bytes: u64,
+    /// Why it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<String>,
 }
 
 impl From<Collected> for Row {
@@ -61,6 +71,7 @@ impl From<Collected> for Row {
             finished_at: tree.finished_at.map(text::rfc3339),
             events: tree.events,
             bytes: tree.bytes,
+            damage: tree.damage,
         }
     }
 }
@@ -72,6 +83,8 @@ struct Totals {
     run_count: u64,
     events: u64,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vacuum: Option<Vacuumed>,
 }
 
 #[derive(Serialize)]
@@ -83,18 +96,20 @@ struct Report {
 
 impl Gc {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
-        if self.older_than.is_none() && self.keep.is_none() {
-            let message = "collecting garbage: neither --older-than nor --keep says what may go";
+        if self.older_than.is_none() && self.keep.is_none() && self.damaged.is_none() {
+            let message = "collecting garbage: neither --older-than nor --keep nor --damaged says what may go";
             return Err(Mistake::new(message)
                 .hint("give one, such as `--older-than 30d` or `--keep 1000`; with --dry-run nothing is removed")
                 .into());
         }
-        let host = place.open_existing().await?;
-        let garbage = Garbage { older_than: self.older_than, keep: self.keep.unwrap_or(0) };
+        let host = match self.dry_run {
+            true => place.look().await?,
+            false => place.open_existing().await?,
+        };
         let mut output = Output::stdout();
         let mut totals = Totals { dry_run: self.dry_run, ..Totals::default() };
         let (mut rows, mut written) = (Vec::new(), Ok(()));
-        let collected = host.collect(garbage, self.dry_run, |tree| {
+        let mut told = |tree: Collected| {
             totals.run_count += 1;
             totals.events += tree.events;
             totals.bytes += tree.bytes;
@@ -110,14 +125,26 @@ impl Gc {
             if written.is_ok() {
                 written = told;
             }
-        });
-        collected.await.context("collecting garbage")?;
+        };
+        match &self.damaged {
+            Some(run) => {
+                let run = select::run(&host, run).await?;
+                told(host.discard(run, self.dry_run).await.context("removing a damaged run")?);
+            }
+            None => {
+                let garbage = Garbage { older_than: self.older_than, keep: self.keep.unwrap_or(0) };
+                host.collect(garbage, self.dry_run, told).await.context("collecting garbage")?;
+            }
+        }
         written?;
         if self.vacuum {
-            host.vacuum().await.context("giving room back")?;
+            totals.vacuum = Some(Vacuumed::of(&host, place).await.context("giving room back")?);
         }
         match self.format {
-            Format::Text => output.line(&summary(&totals))?,
+            Format::Text => {
+                output.line(&summary(&totals))?;
+                totals.vacuum.iter().try_for_each(|vacuum| output.line(&vacuum.told()))?;
+            }
             Format::Json => output.json(&Report { totals, runs: rows })?,
             Format::Ndjson => output.json_line(&totals)?,
         }
@@ -127,9 +154,13 @@ impl Gc {
 
 fn line(tree: &Collected, dry_run: bool) -> String {
     let verb = if dry_run { "would remove" } else { "removed" };
-    let ended = tree.finished_at.map(text::date_and_time).unwrap_or_default();
+    let ended = match tree.finished_at {
+        Some(at) => format!("ended {}", text::date_and_time(at)),
+        None => "not ended".to_owned(),
+    };
+    let damage = tree.damage.as_deref().map(|damage| format!("\n  {}", text::line(damage))).unwrap_or_default();
     format!(
-        "{verb} {} of {}: {} {}, ended {ended}, {}, {}",
+        "{verb} {} of {}: {} {}, {ended}, {}, {}{damage}",
         tree.run_id,
         text::line(&tree.tenant),
         text::line(&tree.plugin),

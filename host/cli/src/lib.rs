@@ -9,6 +9,7 @@ mod board;
 mod cancel;
 mod events;
 mod exit;
+mod file_limit;
 mod gc;
 mod input;
 mod interrupt;
@@ -66,9 +67,11 @@ enum Command {
 
 /// Does what the program's arguments say and returns how it went.
 pub fn main() -> ExitCode {
+    // Before anything is written, help included.
+    let outlives = file_limit::outlive();
     // Wrong usage ends here, with clap's message and exit code 2.
     let cli = Cli::parse();
-    match execute(cli) {
+    match outlives.and_then(|()| execute(cli)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             stderr::line(&exit::told(&error));

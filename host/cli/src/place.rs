@@ -44,26 +44,49 @@ impl Place {
         Ok(host.for_tenant(self.tenant.clone()))
     }
 
-    /// A host on a store that has to be there: to look at runs. Looking in the
-    /// wrong place should not leave an empty store behind.
+    /// A host on a store that has to be there, to look at runs and do nothing else;
+    /// so the store need not be one that can be written to.
+    pub async fn look(&self) -> anyhow::Result<Host> {
+        self.check_existing()?;
+        // Nothing is compiled, and a cache could not be made beside such a store.
+        let host = Host::builder().store(&self.store).look(true).build().await?;
+        Ok(host.for_tenant(self.tenant.clone()))
+    }
+
+    /// The same, to look at what every store has: where there is none, at what a new
+    /// one has.
+    pub async fn look_or_make(&self) -> anyhow::Result<Host> {
+        match self.path().is_some_and(Path::exists) {
+            true => self.look().await,
+            false => self.open().await,
+        }
+    }
+
+    /// A host on a store that has to be there: to do something about runs. A wrong
+    /// place should not leave an empty store behind.
     pub async fn open_existing(&self) -> anyhow::Result<Host> {
         self.open_existing_with(|builder| builder).await
     }
 
     /// The same, with more told to the builder.
     pub async fn open_existing_with(&self, more: impl FnOnce(HostBuilder) -> HostBuilder) -> anyhow::Result<Host> {
+        self.check_existing()?;
+        self.open_with(more).await
+    }
+
+    fn check_existing(&self) -> Result<(), Mistake> {
         match self.path() {
             Some(path) if !path.exists() => {
                 let message = format!("opening the store `{}`: there is no such file", self.store);
                 let hint = "`pleach run` creates it; or name another store with --store or PLEACH_STORE";
-                Err(Mistake::new(message).hint(hint).into())
+                Err(Mistake::new(message).hint(hint))
             }
-            Some(_) => self.open_with(more).await,
+            Some(_) => Ok(()),
             None if self.store == "memory:" => {
                 let message = "opening the store `memory:`: it holds only what this command itself puts there";
-                Err(Mistake::new(message).hint("name the store that the run was started with, as `sqlite:PATH`").into())
+                Err(Mistake::new(message).hint("name the store that the run was started with, as `sqlite:PATH`"))
             }
-            None => self.open_with(more).await,
+            None => Ok(()),
         }
     }
 

@@ -48,7 +48,7 @@ impl Command {
         let mut output = Output::stdout();
         match self.action {
             Action::Show { format } => {
-                let policy = place.open().await?.policy().await?;
+                let policy = place.look_or_make().await?.policy().await?;
                 match format {
                     Format::Text => {
                         let yaml = serde_saphyr::to_string(&policy).context("writing the policy as YAML")?;

@@ -78,8 +78,8 @@ pub fn body(ended: &Ended) -> Value {
     given.and_then(|payload| serde_json::from_str(payload.as_str()).ok()).unwrap_or_default()
 }
 
-/// A result for people: what the run says of itself, then how it went.
-pub fn summary(ended: &Ended, body: &Value, counts: Counts, spent: &Usage) -> String {
+/// What a run says of itself, for people; nothing where that is nothing.
+pub fn told(body: &Value) -> String {
     let mut out = String::new();
     match body.get("summary").and_then(Value::as_str) {
         Some(summary) => {
@@ -94,6 +94,12 @@ pub fn summary(ended: &Ended, body: &Value, counts: Counts, spent: &Usage) -> St
             writeln!(out, "{}\n", text::block(&pretty)).ok();
         }
     }
+    out
+}
+
+/// A result for people: what the run says of itself, then how it went.
+pub fn summary(ended: &Ended, body: &Value, counts: Counts, spent: &Usage) -> String {
+    let mut out = told(body);
     let word = match ended.status {
         RunStatus::TimedOut => "timed out",
         other => other.as_str(),

@@ -4,12 +4,14 @@
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use pleach_engine::kernel::RunStatus;
+use pleach_engine::kernel::{RunId, RunStatus};
 use pleach_engine::{Error, Host};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::exit::Exit;
@@ -17,7 +19,7 @@ use crate::interrupt::{Interrupt, Interrupts};
 use crate::narrate::Written;
 use crate::output::{Format, Output};
 use crate::place::{self, Place, Root};
-use crate::{exit, select, stderr, text};
+use crate::{artifacts, exit, report, select, stderr, text};
 use watch::{End, News, Tree};
 
 /// Between two looks at which plugins are missing.
@@ -53,6 +55,11 @@ pub struct Resume {
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
 
+    /// Save the artifacts of the outputs as files: in this folder where one RUN
+    /// is named, else in a folder below it for each run, of the run's id.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    artifacts: Option<PathBuf>,
+
     /// Say nothing but how it ends.
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
@@ -62,6 +69,9 @@ impl Resume {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
         let mut interrupts = Interrupts::listen()?;
         place::check_names(&self.root)?;
+        if let Some(folder) = &self.artifacts {
+            artifacts::prepare(folder)?;
+        }
         let taken_up = tokio::select! {
             biased;
             interrupt = interrupts.next() => {
@@ -71,7 +81,9 @@ impl Resume {
             taken_up = self.take_up(place) => taken_up?,
         };
         let (host, trees) = taken_up;
-        let mut course = Course::new(self.format, self.quiet);
+        // By what was asked and not by what was found, so that a script knows.
+        let saving = self.artifacts.clone().map(|folder| Saving { folder, apart: self.runs.len() != 1 });
+        let mut course = Course::new(self.format, self.quiet, saving);
         let watched = self.watch(&host, trees, &mut course, &mut interrupts).await;
         let exit = match watched? {
             None => {
@@ -172,10 +184,29 @@ async fn stop(host: &Host, first: Interrupt, interrupts: &mut Interrupts, left: 
     Ok(first.exit)
 }
 
+/// Where artifacts go.
+struct Saving {
+    folder: PathBuf,
+    /// Each run has a folder below it.
+    apart: bool,
+}
+
+impl Saving {
+    fn save(&self, run: RunId, output: &Value) -> anyhow::Result<()> {
+        match self.apart {
+            // A run that brings nothing leaves no folder behind.
+            true if artifacts::of_output(output).is_empty() => Ok(()),
+            true => artifacts::save_told(&self.folder.join(run.to_string()), output),
+            false => artifacts::save_told(&self.folder, output),
+        }
+    }
+}
+
 /// What has been told, and what that is worth.
 struct Course {
     format: Format,
     quiet: bool,
+    saving: Option<Saving>,
     output: Output,
     trees: usize,
     /// How many trees ended how, by status.
@@ -183,15 +214,16 @@ struct Course {
     /// Trees that cannot be gone on with.
     lost: u64,
     worst: Exit,
-    listed: Vec<serde_json::Value>,
+    listed: Vec<Value>,
     missing: BTreeSet<String>,
 }
 
 impl Course {
-    fn new(format: Format, quiet: bool) -> Self {
+    fn new(format: Format, quiet: bool, saving: Option<Saving>) -> Self {
         Self {
             format,
             quiet,
+            saving,
             output: Output::stdout(),
             trees: 0,
             ends: BTreeMap::new(),
@@ -235,12 +267,8 @@ impl Course {
                 self.lost += 1;
                 self.worst = worse(self.worst, Exit::Failed);
                 let cause = host.unrecovered().into_iter().find(|(run, _)| *run == root).map(|(_, cause)| cause);
-                let told = match (cause, error) {
-                    (Some(cause), _) => Error::Unrecovered { run_id: root, cause: Box::new(cause) }.into(),
-                    (None, error @ Error::Unrecovered { .. }) => error.into(),
-                    (None, error) => anyhow::Error::new(error).context(format!("resuming run {root}")),
-                };
-                stderr::line(&exit::told(&told));
+                let error = Error::unrecovered(root, cause.unwrap_or(error));
+                stderr::line(&exit::told(&error.into()));
                 Ok(())
             }
         }
@@ -249,14 +277,27 @@ impl Course {
     fn ended(&mut self, end: &End) -> anyhow::Result<()> {
         *self.ends.entry(word(end.ended.status)).or_default() += 1;
         self.worst = worse(self.worst, Exit::of_status(end.ended.status));
+        let body = report::body(&end.ended);
         match self.format {
-            Format::Text => self.output.line(&end.line()),
-            Format::Json => {
-                self.listed.push(serde_json::to_value(end.row())?);
-                Ok(())
+            Format::Text => {
+                self.output.line(&end.line())?;
+                let told = report::told(&body);
+                if !told.is_empty() {
+                    self.output.line(&format!("\n{}", told.trim_end_matches('\n')))?;
+                    self.output.line("")?;
+                }
             }
-            Format::Ndjson => self.output.json_line(&end.row()),
+            Format::Json => self.listed.push(serde_json::to_value(end.row())?),
+            Format::Ndjson => self.output.json_line(&end.row())?,
         }
+        if let Some(saving) = &self.saving
+            && let Err(error) = saving.save(end.ended.run_id, &body)
+        {
+            // The others are told of, and saved, all the same.
+            stderr::line(&exit::told(&error));
+            self.worst = worse(self.worst, Exit::of_error(&error));
+        }
+        Ok(())
     }
 
     fn tell_missing(&mut self, host: &Host) {

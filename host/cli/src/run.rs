@@ -209,9 +209,8 @@ impl Run {
         }
         let exit = Exit::of_status(ended.status);
         if let Some(folder) = &self.artifacts {
-            let saved = artifacts::save(folder, &artifacts::of_output(&body));
-            match saved {
-                Ok(paths) => paths.iter().for_each(|path| stderr::line(&format!("saved {}", path.display()))),
+            match artifacts::save_told(folder, &body) {
+                Ok(()) => {}
                 // How the run ended counts for more than where its files went.
                 Err(error) if exit != Exit::Completed => stderr::line(&exit::told(&error)),
                 Err(error) => return Err(error),

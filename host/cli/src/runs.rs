@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::place::Place;
-use crate::{stderr, text};
+use crate::{amounts, stderr, text};
 
 /// List the runs of the tenant, newest first.
 #[derive(Args, Debug)]
@@ -19,7 +19,7 @@ pub struct Runs {
     status: Option<Status>,
 
     /// At most so many.
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = amounts::whole::<usize>, allow_negative_numbers = true)]
     limit: usize,
 
     /// Show also what each takes up in the store.
@@ -113,7 +113,7 @@ impl<'a> From<&'a Listed> for Row<'a> {
 
 impl Runs {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
-        let host = place.open_existing().await?;
+        let host = place.look().await?;
         let status = self.status.and_then(|status| Some(status.to_possible_value()?.get_name().to_owned()));
         let mut trees = Vec::new();
         for tree in host.runs(RunFilter { status, limit: self.limit }).await? {

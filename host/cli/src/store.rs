@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::place::Place;
-use crate::text;
+use crate::{stderr, text};
 
 /// Back up, check or shrink the store.
 #[derive(Args, Debug)]
@@ -65,12 +65,11 @@ struct Checked {
 
 impl Command {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
-        let host = place.open_existing().await?;
         let mut output = Output::stdout();
         match self.action {
-            Action::Backup { file, format } => backup(&host, &file, format, &mut output).await,
-            Action::Check { format } => check(&host, format, &mut output).await,
-            Action::Vacuum { format } => vacuum(&host, place, format, &mut output).await,
+            Action::Backup { file, format } => backup(&place.look().await?, &file, format, &mut output).await,
+            Action::Check { format } => check(&place.look().await?, format, &mut output).await,
+            Action::Vacuum { format } => vacuum(&place.open_existing().await?, place, format, &mut output).await,
         }
     }
 }
@@ -85,6 +84,17 @@ async fn backup(host: &Host, file: &Path, format: Format, output: &mut Output) -
         }
         Format::Json => output.json(&answer)?,
         Format::Ndjson => output.json_line(&answer)?,
+    }
+    // A copy has the faults of what was copied. Those that matter most are cheap to
+    // find: of runs that the copy is there to go on with.
+    for (run, why) in host.unreadable().await? {
+        stderr::line(&format!(
+            "warning: run {run} cannot be read, in the copy as in the store: {}",
+            text::line(&why.to_string())
+        ));
+        stderr::line(&format!(
+            "hint: `pleach store check` tells all that is wrong; `pleach gc --damaged {run}` removes that run"
+        ));
     }
     Ok(Exit::Completed)
 }
@@ -122,16 +132,31 @@ fn told(fault: &Fault) -> String {
 }
 
 async fn vacuum(host: &Host, place: &Place, format: Format, output: &mut Output) -> anyhow::Result<Exit> {
-    let before = place.bytes();
-    host.vacuum().await?;
-    let after = place.bytes();
-    let answer = serde_json::json!({ "bytes_before": before, "bytes": after });
+    let vacuumed = Vacuumed::of(host, place).await?;
     match format {
-        Format::Text => {
-            output.line(&format!("the store has {}; it had {}", text::bytes(after), text::bytes(before)))?
-        }
-        Format::Json => output.json(&answer)?,
-        Format::Ndjson => output.json_line(&answer)?,
+        Format::Text => output.line(&vacuumed.told())?,
+        Format::Json => output.json(&vacuumed)?,
+        Format::Ndjson => output.json_line(&vacuumed)?,
     }
     Ok(Exit::Completed)
+}
+
+/// What the store took up before its room was given back, and after.
+#[derive(Serialize)]
+pub struct Vacuumed {
+    bytes_before: u64,
+    bytes: u64,
+}
+
+impl Vacuumed {
+    /// Gives room back.
+    pub async fn of(host: &Host, place: &Place) -> anyhow::Result<Self> {
+        let bytes_before = place.bytes();
+        host.vacuum().await?;
+        Ok(Self { bytes_before, bytes: place.bytes() })
+    }
+
+    pub fn told(&self) -> String {
+        format!("the store has {}; it had {}", text::bytes(self.bytes), text::bytes(self.bytes_before))
+    }
 }

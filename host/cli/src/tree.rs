@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::narrate::short;
 use crate::output::{Format, Output};
 use crate::place::Place;
-use crate::{select, stderr, text};
+use crate::{amounts, select, stderr, text};
 
 /// The fields that hold an instant.
 const INSTANTS: [&str; 3] = ["created_at", "started_at", "finished_at"];
@@ -22,15 +22,15 @@ pub struct Tree {
     run: String,
 
     /// At most so many levels below the run.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::whole::<u32>, allow_negative_numbers = true)]
     depth: Option<u32>,
 
     /// At most so many runs.
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = amounts::positive, allow_negative_numbers = true)]
     nodes: u32,
 
     /// Leave out so many of the run's first children: the next page.
-    #[arg(long, value_name = "N", default_value = "0")]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = amounts::whole::<u32>, allow_negative_numbers = true)]
     skip: u32,
 
     /// How the tree is written.
@@ -40,7 +40,7 @@ pub struct Tree {
 
 impl Tree {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
-        let host = place.open_existing().await?;
+        let host = place.look().await?;
         let id = select::run(&host, &self.run).await?;
         let query =
             Query { run_id: Some(id), max_depth: self.depth, max_nodes: Some(self.nodes), skip_children: self.skip };
@@ -51,7 +51,7 @@ impl Tree {
         let mut output = Output::stdout();
         match self.format {
             Format::Text => {
-                output.line(&picture(&json["tree"]))?;
+                output.line(&picture(&json["tree"], abandoned))?;
                 if abandoned {
                     stderr::line(&abandoned_note(id));
                 }
@@ -90,31 +90,35 @@ fn write_instants(node: &mut Value) {
     }
 }
 
-/// The tree in lines.
-fn picture(root: &Value) -> String {
-    let mut out = label(root, root["run_id"].as_str().unwrap_or_default());
-    below(root, "", &mut out);
+/// The tree in lines. Where its host is gone, what has not ended stands still.
+fn picture(root: &Value, abandoned: bool) -> String {
+    let mut out = label(root, root["run_id"].as_str().unwrap_or_default(), abandoned);
+    below(root, "", abandoned, &mut out);
     out
 }
 
-fn below(node: &Value, indent: &str, out: &mut String) {
+fn below(node: &Value, indent: &str, abandoned: bool, out: &mut String) {
     let children: Vec<&Value> = node["children"].as_array().into_iter().flatten().collect();
     let omitted = node["children_omitted"].as_u64().unwrap_or(0);
     for (at, child) in children.iter().enumerate() {
         let last = at + 1 == children.len() && omitted == 0;
         let (branch, trunk) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         let id = short(child["run_id"].as_str().unwrap_or_default());
-        write!(out, "\n{indent}{branch}{}", label(child, id)).ok();
-        below(child, &format!("{indent}{trunk}"), out);
+        write!(out, "\n{indent}{branch}{}", label(child, id, abandoned)).ok();
+        below(child, &format!("{indent}{trunk}"), abandoned, out);
     }
     if omitted > 0 {
         write!(out, "\n{indent}└─ … and {} more", text::thousands(omitted)).ok();
     }
 }
 
-fn label(node: &Value, id: &str) -> String {
+fn label(node: &Value, id: &str, abandoned: bool) -> String {
     let text_of = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut out = format!("{} {}  {}", text::line(text_of("plugin")), text::line(id), text_of("status"));
+    // As `pleach runs` has it.
+    if abandoned && node.get("finished_at").is_none_or(Value::is_null) {
+        out.push_str(", host gone");
+    }
     let instant = |key: &str| node.get(key).and_then(Value::as_u64).map(Timestamp);
     if let (Some(start), Some(end)) = (instant("started_at").or(instant("created_at")), instant("finished_at")) {
         write!(out, "  {}", text::duration(end.since_ms(start))).ok();
@@ -156,7 +160,18 @@ mod tests {
             │  └─ echo .3  queued
             ├─ reviewer .2  cancelled  4 ms
             └─ … and 1,200 more"#]]
-        .assert_eq(&picture(&sample()));
+        .assert_eq(&picture(&sample(), false));
+    }
+
+    #[test]
+    fn what_has_not_ended_and_has_no_host_is_not_said_to_run() {
+        expect![[r#"
+            lead 01938f2e-7c00-7000-8000-000000000000  running, host gone
+            ├─ reviewer .1  failed  1.5 s  attempt 2  trap: x�
+            │  └─ echo .3  queued, host gone
+            ├─ reviewer .2  cancelled  4 ms
+            └─ … and 1,200 more"#]]
+        .assert_eq(&picture(&sample(), true));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct HostBuilder {
     ceilings: Limits,
     habits: Habits,
     recover: bool,
+    look: bool,
 }
 
 impl Default for HostBuilder {
@@ -38,6 +39,7 @@ impl Default for HostBuilder {
                 snapshot_every: 16_384,
             },
             recover: true,
+            look: false,
         }
     }
 }
@@ -109,6 +111,13 @@ impl HostBuilder {
         self
     }
 
+    /// Whether the host is there only to look at runs: it takes nothing up, and a
+    /// store that may not be written to is opened all the same. It has to be there.
+    pub fn look(mut self, look: bool) -> Self {
+        self.look = look;
+        self
+    }
+
     /// Opens the store and starts the threads for guests. Needs a Tokio runtime,
     /// which the host's own tasks run on from then on.
     pub async fn build(mut self) -> Result<Host, Error> {
@@ -124,10 +133,13 @@ impl HostBuilder {
                 .map_err(|e| Error::invalid(doing, format!("{}: {e}", path.display())))?;
             self.config.roots.push((name.clone(), dir));
         }
-        let store = pleach_store::open(&self.store).await?;
+        let store = match self.look {
+            true => pleach_store::look(&self.store).await?,
+            false => pleach_store::open(&self.store).await?,
+        };
         let sandbox = Sandbox::new(self.config)?;
         let host = Host::start(store, Arc::new(sandbox), self.ceilings, self.habits, Clock::start());
-        if self.recover {
+        if self.recover && !self.look {
             host.recover().await?;
         }
         Ok(host)

@@ -315,9 +315,10 @@ impl Host {
                     let on_disk = (tree.seq(), snapshot_seq);
                     Driver::new(shared, tree, on_disk, leaving.mailbox.clone(), inbox).run().await
                 }
+                // Whoever waits is told, and whoever asks for `unrecovered`.
                 Err(error) => {
-                    tracing::error!(run_id = %root, %error, "a tree cannot be recovered; nothing of it was changed");
-                    Some(error)
+                    tracing::info!(run_id = %root, %error, "a tree cannot be recovered; nothing of it was changed");
+                    Some(Error::unrecovered(root.run(), error))
                 }
             };
             leaving.inner.note_stopped(root, stopped);

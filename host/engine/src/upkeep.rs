@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pleach_kernel::{RootId, RunId, Timestamp, Tree};
 use pleach_sandbox::journal;
-use pleach_store::{Problem, TreeSize, TreeSummary};
+use pleach_store::{Owner, Problem, TreeSize, TreeSummary};
 use serde::Serialize;
 
 use crate::append::summary;
@@ -39,6 +39,8 @@ pub struct Collected {
     pub events: u64,
     /// Of its log, journals, snapshot and what only they mention.
     pub bytes: u64,
+    /// Why it could not be read, where it went for that.
+    pub damage: Option<String>,
 }
 
 /// What is wrong with a store, and where.
@@ -51,8 +53,11 @@ pub struct Fault {
     pub hint: &'static str,
 }
 
-/// What to do about damage that concerns no single tree, or one that goes on.
+/// What to do about damage that concerns no single tree.
 const RESTORE: &str = "restore the store from a backup";
+/// What to do about damage to a tree that has not ended.
+const GIVE_UP: &str = "restore the store from a backup, or give the run up: `pleach cancel RUN` ends it, and where it \
+    cannot be read, `pleach gc --damaged RUN` removes it";
 /// What to do about damage to a tree that has ended.
 const REMOVE: &str = "restore the store from a backup to read that run, or have `pleach gc` remove it";
 const LEAVE: &str = "nothing is lost: the log says all that it said, and is folded instead";
@@ -106,6 +111,51 @@ impl Host {
         }
     }
 
+    /// Removes one tree, of any tenant, whose log cannot be read, so that it can
+    /// neither go on nor be cancelled; with `dry_run` nothing is removed.
+    ///
+    /// [`Error::Undamaged`] where it can be read, and [`Error::Owned`] where a host
+    /// is alive that has it.
+    pub async fn discard(&self, run: RunId, dry_run: bool) -> Result<Collected, Error> {
+        let (root, store) = (run.root, self.store());
+        let owned = || Error::Owned { run_id: root.run() };
+        let summary = store.tree(root).await?.ok_or_else(|| self.no_such_run(run))?;
+        // Nobody takes it up here meanwhile.
+        let _occupied = self.occupy(root)?.ok_or_else(owned)?;
+        let has_ended = summary.finished_at.is_some();
+        if !has_ended && store.owner(root).await? == Owner::Live {
+            return Err(owned());
+        }
+        let damage = match recover::tree(store.as_ref(), root).await {
+            Ok(Some(_)) => return Err(Error::Undamaged { run_id: root.run() }),
+            Ok(None) => format!("the log of tree {root} is empty"),
+            // Its advice is for whoever wants to keep the tree.
+            Err(Error::Store(pleach_store::Error::Corrupt { what, detail })) => format!("{what} is damaged: {detail}"),
+            Err(error) if error.is_damage() => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        let size = store.tree_size(root).await?;
+        match (dry_run, has_ended) {
+            (true, _) => {}
+            (false, true) => drop(store.remove(root).await?),
+            (false, false) if store.adopt(root).await? => drop(store.discard(root).await?),
+            (false, false) => return Err(owned()),
+        }
+        Ok(Collected { damage: Some(damage), ..collected(summary, size) })
+    }
+
+    /// Unfinished trees, of every tenant, that cannot be read, and why.
+    pub async fn unreadable(&self) -> Result<Vec<(RunId, Error)>, Error> {
+        let mut found = Vec::new();
+        for tree in self.store().unfinished().await? {
+            match recover::tree(self.store().as_ref(), tree.root).await {
+                Err(error) if error.is_damage() => found.push((tree.root.run(), error)),
+                read => drop(read?),
+            }
+        }
+        Ok(found)
+    }
+
     /// Gives the room of what was removed back to the file system; writes wait
     /// for it.
     pub async fn vacuum(&self) -> Result<(), Error> {
@@ -154,7 +204,7 @@ impl Host {
                 "plugin" => PUBLISH,
                 "snapshot" => LEAVE,
                 _ if row.finished_at.is_some() => REMOVE,
-                _ => RESTORE,
+                _ => GIVE_UP,
             };
             faults.push(Fault { run_id: Some(root.run()), what: what.to_owned(), detail, hint });
         };
@@ -225,8 +275,9 @@ impl Host {
 fn fault_of(problem: Problem, goes_on: &BTreeSet<RootId>) -> Fault {
     let hint = match problem.tree {
         Some(_) if problem.what.starts_with("the snapshot ") => LEAVE,
-        Some(root) if !goes_on.contains(&root) => REMOVE,
-        Some(_) | None => RESTORE,
+        Some(root) if goes_on.contains(&root) => GIVE_UP,
+        Some(_) => REMOVE,
+        None => RESTORE,
     };
     Fault { run_id: problem.tree.map(RootId::run), what: problem.what, detail: problem.detail, hint }
 }
@@ -240,6 +291,7 @@ fn collected(tree: TreeSummary, size: Option<TreeSize>) -> Collected {
         status: tree.status,
         finished_at: tree.finished_at,
         events: size.events,
-        bytes: size.log_bytes + size.journal_bytes + size.blob_bytes + size.snapshot_bytes,
+        bytes: size.bytes(),
+        damage: None,
     }
 }

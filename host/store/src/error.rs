@@ -35,6 +35,12 @@ pub enum Error {
     )]
     Corrupt { what: String, detail: String },
 
+    #[error(
+        "the file {path} is empty, so it is no store; restore it from a backup if it was one, or remove it: a \
+         new store is made where there is no file"
+    )]
+    Empty { path: String },
+
     #[error("{path} is a database of another program; name another file as the store")]
     Foreign { path: String },
 

@@ -30,6 +30,16 @@ pub use queue::{QUEUE_HIGH_WATER_BYTES, QUEUE_LIMIT_BYTES};
 pub use store::{BoxFuture, Messages, Owner, Snapshot, Stats, Store};
 pub use upkeep::{Problem, Removed, TreeSize};
 
+/// Opens the store that `url` names to look at what is there; a SQLite file has to be
+/// there already, and then it is opened also where it, or its folder, may not be
+/// written to. Whatever would write fails there, with [`Error::Unusable`].
+pub async fn look(url: &str) -> Result<Arc<dyn Store>, Error> {
+    match Address::parse(url)? {
+        Address::Memory => Ok(Arc::new(memory::Memory::open()?)),
+        Address::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::look(path).await?)),
+    }
+}
+
 /// Opens the store that `url` names: `sqlite:PATH` or `memory:`.
 ///
 /// A SQLite file and the folders above it are created where there are none, and

@@ -124,6 +124,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::NotEnded`] where the tree has not ended.
     fn remove(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>>;
 
+    /// Removes a tree of this host as [`Store::remove`] does, also where it has not
+    /// ended: for one that can neither go on nor be cancelled.
+    ///
+    /// [`Error::NotOwner`] where the tree is another host's; adopt it first.
+    fn discard(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>>;
+
     /// Keeps a version of a plugin and its component. False where the same version
     /// with the same digest is there already, and then nothing is changed; other
     /// contents under the same version are [`Error::VersionTaken`].

@@ -23,7 +23,7 @@ pub struct List {
 
 impl List {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
-        let plugins = place.open().await?.plugins().await?;
+        let plugins = place.look_or_make().await?.plugins().await?;
         let mut output = Output::stdout();
         match self.format {
             Format::Text if plugins.is_empty() => {

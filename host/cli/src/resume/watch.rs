@@ -59,7 +59,7 @@ impl Tree {
         let mut tree = Self { root, host: host.clone(), from_seq: 1, is_taken_up: true, unseen: None };
         match tree.resume().await {
             Ok((from_seq, is_taken_up)) => (tree.from_seq, tree.is_taken_up) = (from_seq, is_taken_up),
-            Err(cause) => tree.unseen = Some(Error::Unrecovered { run_id: root, cause: Box::new(cause) }),
+            Err(cause) => tree.unseen = Some(Error::unrecovered(root, cause)),
         }
         tree
     }

@@ -69,7 +69,9 @@ fn what_a_killed_process_leaves_behind_is_the_truth() {
     let tree = desk.expect(0, &["tree", &id, "--format", "json"]).json();
     assert_eq!(tree["tree"]["status"], "running", "it had started and has not ended");
     assert_eq!(tree["abandoned"], true);
-    desk.expect(0, &["tree", &id]).says(&["the host that ran this is gone", "pleach cancel"]);
+    let text = desk.expect(0, &["tree", &id]);
+    text.says(&["the host that ran this is gone", "pleach cancel"]);
+    assert!(text.stdout.contains("  running, host gone"), "{}", text.told());
     let seen: Vec<_> = killed.json_lines();
     let events = desk.expect(0, &["events", &id, "--format", "ndjson"]).json_lines();
     assert_eq!(events[..seen.len()], seen, "what was shown was on disk before");

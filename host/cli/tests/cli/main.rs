@@ -14,5 +14,6 @@ mod program;
 mod results;
 mod resume;
 mod stuck;
+mod unwritable;
 mod upkeep;
 mod usage;

@@ -88,6 +88,48 @@ fn there_is_nothing_to_resume_twice_and_an_ended_run_is_told_of_again() {
     assert!(both.stdout.ends_with("2 trees: 1 completed, 1 failed\n"), "{}", both.told());
 }
 
+/// A script that was killed while it slept before it gave `value` back; its id.
+fn killed_before_it_returned(desk: &Desk, value: &Value) -> String {
+    let steps = json!([{"op": "sleep", "ms": 1500}, {"op": "return", "value": value}]).to_string();
+    let (running, id) = desk.start_agent(&["run", &guest("script"), "--input", &steps, "--format", "ndjson"]);
+    running.signal("KILL");
+    running.finish();
+    id
+}
+
+#[test]
+fn what_a_resumed_run_gives_back_is_shown_and_its_artifacts_are_saved() {
+    let desk = Desk::new();
+    let report =
+        |name: &str| json!({"summary": format!("{name} is done"), "artifacts": [{"name": "a.md", "content": name}]});
+    let killed = ["one", "two"].map(|name| (killed_before_it_returned(&desk, &report(name)), name));
+    let plain = killed_before_it_returned(&desk, &json!({"plain": 1}));
+    let all = desk.expect(0, &["resume", "--artifacts", "out"]);
+    let read =
+        |path: String| std::fs::read_to_string(desk.path(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for (id, name) in &killed {
+        let shown = format!("{id}  script@0.1.0  completed  1 run\n\n{name} is done\n\n");
+        assert!(all.stdout.contains(&shown), "{}", all.told());
+        all.says(&[&format!("saved out/{id}/a.md")]);
+        assert_eq!(read(format!("out/{id}/a.md")), *name);
+    }
+    assert!(all.stdout.contains("{\n  \"plain\": 1\n}\n"), "{}", all.told());
+    assert!(all.stdout.ends_with("\n3 trees: 3 completed\n"), "{}", all.told());
+    assert!(!desk.path("out").join(plain).exists(), "there is nothing to save");
+
+    // One that is named has the folder for itself, also when it has ended before.
+    let [(one, _), (two, _)] = &killed;
+    desk.expect(0, &["resume", one, "--artifacts", "one", "--quiet"]);
+    assert_eq!(read("one/a.md".into()), "one");
+    desk.file("one/a.md", "mine");
+    let refused = desk.expect(2, &["resume", one, "--artifacts", "one", "--format", "json"]);
+    refused.says(&["`a.md`", "is in the way", "--artifacts"]);
+    assert_eq!((&refused.json()[0]["status"], read("one/a.md".into())), (&json!("completed"), "mine".to_owned()));
+    desk.expect(0, &["resume", one, two, "--artifacts", "both"]);
+    assert_eq!(read(format!("both/{two}/a.md")), "two");
+    desk.expect(2, &["resume", "--artifacts", "one/a.md"]).says(&["one/a.md", "hint: "]);
+}
+
 #[test]
 fn a_root_that_is_not_given_again_is_named_and_is_not_there() {
     let desk = Desk::new();

@@ -71,6 +71,7 @@ fn a_run_is_removed_only_where_its_age_and_its_place_both_let_it() {
     let text = desk.expect(0, &["gc", "--keep", "0", "--vacuum"]).stdout;
     assert!(text.starts_with(&format!("removed {} of default: echo@", runs[2])), "{text}");
     assert!(text.contains("\nremoved 1 tree: "), "{text}");
+    assert!(text.contains("\nthe store has ") && text.contains("; it had "), "what that freed is told: {text}");
 }
 
 #[test]
@@ -162,10 +163,14 @@ fn room_is_given_back_to_the_file_system() {
     for _ in 0..3 {
         echo(&desk, &"x".repeat(200_000));
     }
-    desk.expect(0, &["gc", "--keep", "0"]);
-    let given = desk.expect(0, &["store", "vacuum", "--format", "json"]).json();
-    let (before, after) = (given["bytes_before"].as_u64(), given["bytes"].as_u64());
-    assert!(after.is_some() && after.map(|bytes| bytes + 1_000_000) < before, "{given}");
+    let check = |given: &Value, freed: u64| {
+        let (before, after) = (given["bytes_before"].as_u64(), given["bytes"].as_u64());
+        assert!(after.is_some() && after.map(|bytes| bytes + freed) < before, "{given}");
+    };
+    check(&desk.expect(0, &["gc", "--keep", "1", "--vacuum", "--format", "json"]).json()["vacuum"], 800_000);
+    let plain = desk.expect(0, &["gc", "--keep", "0", "--format", "json"]).json();
+    assert!(plain.get("vacuum").is_none(), "{plain}");
+    check(&desk.expect(0, &["store", "vacuum", "--format", "json"]).json(), 400_000);
     let again = desk.expect(0, &["store", "vacuum"]).stdout;
     assert!(again.starts_with("the store has ") && again.contains("; it had "), "{again}");
 }

@@ -93,13 +93,14 @@ fn an_unknown_agent_is_answered_with_those_there_are() {
 
 #[test]
 fn what_may_be_removed_is_never_guessed() {
-    let says = ["neither --older-than nor --keep", "hint: give one", "30d"];
+    let says = ["neither --older-than nor --keep nor --damaged", "hint: give one", "30d"];
     refused(&["gc"], &says);
     refused(&["gc", "--dry-run"], &says);
     refused(&["gc", "--older-than", "30"], &["--older-than", "`30d`", "`12h`"]);
     refused(&["gc", "--older-than", "soon"], &["--older-than", "soon"]);
-    refused(&["gc", "--keep", "-1"], &["-1"]);
-    refused(&["gc", "--keep", "many"], &["--keep", "many"]);
+    refused(&["gc", "--keep", "-1"], &["-1", "--keep", "a whole number from 0 up"]);
+    refused(&["gc", "--keep", "many"], &["--keep", "many", "a whole number from 0 up"]);
+    refused(&["gc", "--damaged", "lead", "--keep", "1"], &["--damaged", "--keep"]);
     refused(&["gc", "--keep", "1", "--dry-run", "--vacuum"], &["--dry-run", "--vacuum"]);
 }
 
@@ -144,6 +145,59 @@ fn a_run_that_is_not_there_is_told_apart_from_what_is_no_run() {
     desk.expect(2, &["tree", "lead"]).says(&["`lead` is not a run", "at least the first 8"]);
     desk.expect(2, &["tree", "ffffffff"]).says(&["`ffffffff`", "there is none", "pleach runs"]);
     desk.expect(2, &["tree", "01938f2e-7c00-7000-8000-000000000000"]).says(&["01938f2e-7c00-7000-8000-000000000000"]);
+}
+
+#[test]
+fn a_number_that_is_none_is_answered_with_what_would_be_one() {
+    for option in
+        [&["runs", "--limit"][..], &["tree", "x", "--depth"], &["tree", "x", "--skip"], &["events", "x", "--from"]]
+    {
+        refused(&[option, &["many"]].concat(), &["many", "a whole number from 0 up"]);
+        refused(&[option, &["-1"]].concat(), &["-1", "a whole number from 0 up"]);
+    }
+    refused(&["tree", "x", "--nodes", "0"], &["a whole number from 1 up"]);
+}
+
+#[test]
+fn a_beginning_of_several_runs_is_answered_with_what_tells_them_apart() {
+    let desk = Desk::new();
+    let echo = guest("echo");
+    for _ in 0..3 {
+        desk.expect(0, &["run", &echo, "--quiet"]);
+    }
+    let runs = desk.expect(0, &["runs", "--format", "json"]).json();
+    let ids: Vec<&str> = (0..3).filter_map(|at| runs[at]["run_id"].as_str()).collect();
+    // Ids begin alike for a minute; of three one after the other, two always do.
+    let prefix = if ids[0][..8] == ids[1][..8] { &ids[0][..8] } else { &ids[1][..8] };
+    let done = desk.expect(2, &["tree", prefix]);
+    done.says(&[prefix, "runs begin so", "give more of it"]);
+    let listed: Vec<Vec<&str>> = done
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let alike: Vec<&&str> = ids.iter().filter(|id| id.starts_with(prefix)).collect();
+    assert_eq!(listed.len(), alike.len(), "{}", done.told());
+    for (line, id) in listed.iter().zip(alike) {
+        assert!(id.starts_with(line[0]) && line[0].len() == listed[0][0].len(), "{}", done.told());
+        assert_eq!(line[2], "completed", "{}", done.told());
+        assert_eq!(desk.expect(0, &["tree", line[0], "--format", "json"]).json()["tree"]["run_id"], **id);
+    }
+}
+
+#[test]
+fn an_empty_file_is_not_taken_for_a_new_store() {
+    let desk = Desk::new();
+    desk.file("empty.db", "");
+    for arguments in [&["runs"][..], &["run", &guest("echo")]] {
+        let refused = desk.expect(2, &[arguments, &["--store", "sqlite:empty.db"]].concat());
+        refused.says(&["empty.db", "is empty", "remove it"]);
+    }
+    let left: Vec<_> =
+        std::fs::read_dir(desk.path(".")).expect("the folder").flatten().map(|one| one.file_name()).collect();
+    assert_eq!(left, ["empty.db"], "nothing is left beside it");
+    assert_eq!(std::fs::read(desk.path("empty.db")).expect("the file"), b"");
 }
 
 #[test]

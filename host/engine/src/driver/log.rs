@@ -122,7 +122,8 @@ impl Driver {
             return;
         }
         let error = self.stopped_by(&cause);
-        tracing::error!(run_id = %self.tree.id(), %cause, "the store failed the tree; it is stopped");
+        // Whoever waits for it is told, and so is whoever asks for `unrecovered`.
+        tracing::info!(run_id = %self.tree.id(), %cause, "the store failed the tree; it is stopped");
         self.broken = Some(cause);
         for (_, answer) in std::mem::take(&mut self.held) {
             answer.fail(error.clone());

@@ -354,7 +354,8 @@ impl Driver {
         let run_id = self.tree.id().run();
         match cause {
             pleach_store::Error::Corrupt { .. } => {
-                Error::Unrecovered { run_id, cause: Box::new(Error::Store(cause.clone())) }
+                // A journal: the log has been read.
+                Error::Unrecovered { run_id, cause: Box::new(Error::Store(cause.clone())), is_readable: true }
             }
             cause => Error::TreeStopped { run_id, cause: Box::new(cause.clone()) },
         }

@@ -225,6 +225,10 @@ impl Store for SimStore {
         not_here()
     }
 
+    fn discard(&self, _: RootId) -> BoxFuture<'_, Result<Removed, Error>> {
+        not_here()
+    }
+
     fn backup(&self, _: &Path) -> BoxFuture<'_, Result<u64, Error>> {
         not_here()
     }

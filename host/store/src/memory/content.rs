@@ -87,6 +87,11 @@ impl Content {
         if tree.summary.finished_at.is_none() {
             return Err(Error::NotEnded { tree: root });
         }
+        self.discard(root)
+    }
+
+    pub(super) fn discard(&mut self, root: RootId) -> Result<Removed, Error> {
+        let tree = self.tree(root).ok_or(Error::NoSuchTree { tree: root })?;
         let size = self.size(tree);
         let number = self.by_root.remove(&root);
         if let Some(mut tree) = number.and_then(|number| self.trees.remove(&number)) {

@@ -181,6 +181,10 @@ impl Store for Memory {
         self.change(move |content| content.remove(root))
     }
 
+    fn discard(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>> {
+        self.change(move |content| content.discard(root))
+    }
+
     fn put_plugin(&self, row: PluginRow, component: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>> {
         self.change(move |content| content.put_plugin(row, component))
     }

@@ -16,9 +16,13 @@ use crate::{Error, Owner};
 /// once nor sweep away a file that is not locked yet.
 const OPENING: &str = "opening";
 
+/// There while a store is made in the file: then it may be empty.
+const MAKING: &str = "making";
+
 /// This host among the hosts of one database.
 pub(super) struct Hosts {
     folder: PathBuf,
+    /// Empty for one who only looks.
     id: String,
     /// None once it was let go of.
     lock: Mutex<Option<File>>,
@@ -33,18 +37,33 @@ pub(super) struct Opening {
 impl Opening {
     /// Waits until nobody else is opening the database.
     pub(super) fn begin(database: &Path) -> Result<Self, Error> {
-        let mut folder = database.as_os_str().to_owned();
-        folder.push(".hosts");
-        let folder = PathBuf::from(folder);
+        let folder = folder_of(database);
         fs::create_dir_all(&folder).map_err(unusable(&folder))?;
         let path = folder.join(OPENING);
         let lock = touch(&path).and_then(|file| file.lock().map(|()| file));
         Ok(Self { _lock: lock.map_err(unusable(&path))?, folder })
     }
 
+    /// Whether anybody has opened the database, or begun to.
+    pub(super) fn was_begun(database: &Path) -> bool {
+        folder_of(database).exists()
+    }
+
+    /// Notes that a store is being made, by this process or by one that was killed
+    /// before it was done.
+    pub(super) fn make(&self) -> Result<(), Error> {
+        let path = self.folder.join(MAKING);
+        touch(&path).map(drop).map_err(unusable(&path))
+    }
+
+    pub(super) fn is_making(&self) -> bool {
+        self.folder.join(MAKING).exists()
+    }
+
     /// Enters this host, and clears away what dead ones left behind.
     pub(super) fn register(self) -> Result<Hosts, Error> {
         self.sweep();
+        let _ = fs::remove_file(self.folder.join(MAKING));
         let id = new_id();
         let path = lock_path(&self.folder, &id);
         let lock = touch(&path).and_then(|file| Ok(file.try_lock().map(|()| file)?));
@@ -65,6 +84,31 @@ impl Opening {
 }
 
 impl Hosts {
+    /// The hosts of a database, for one who only looks and is none of them; and
+    /// whether none of them is alive. Then none comes to life either, as long as the
+    /// value does.
+    pub(super) fn look(database: &Path) -> Result<(Self, bool), Error> {
+        let folder = folder_of(database);
+        let opening = match File::open(folder.join(OPENING)) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unusable(&folder)(error)),
+        };
+        let mut alone = opening.as_ref().is_none_or(|file| file.try_lock_shared().is_ok());
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unusable(&folder)(error)),
+        };
+        for entry in entries.into_iter().flatten() {
+            let path = entry.map_err(unusable(&folder))?.path();
+            let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+            alone &= !is_lock || !is_held(&path).map_err(unusable(&path))?;
+        }
+        let lock = Mutex::new(opening.filter(|_| alone));
+        Ok((Self { folder, id: String::new(), lock }, alone))
+    }
+
     /// This host's name, which is written into the trees it owns.
     pub(super) fn id(&self) -> &str {
         &self.id
@@ -93,7 +137,7 @@ impl Hosts {
     /// Dies, as far as other hosts can see.
     pub(super) fn release(&self) {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if lock.is_some() {
+        if lock.is_some() && !self.id.is_empty() {
             // Left over, it is swept away by whoever opens the database next.
             let _ = fs::remove_file(lock_path(&self.folder, &self.id));
         }
@@ -104,6 +148,12 @@ impl Drop for Hosts {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+fn folder_of(database: &Path) -> PathBuf {
+    let mut folder = database.as_os_str().to_owned();
+    folder.push(".hosts");
+    PathBuf::from(folder)
 }
 
 fn lock_path(folder: &Path, id: &str) -> PathBuf {

@@ -4,7 +4,7 @@
 //! (thread, answers) over `batch.rs` (the SQL of appends) and `task.rs` (all other
 //! writes); reading is `readers.rs` (connections). The SQL of each thing that is kept
 //! is in a file of its name: `tree.rs`, `journal.rs`, `blobs.rs`, `snapshot.rs`,
-//! `plugins.rs`, `policies.rs`, `mail.rs`. `open.rs` and `schema.rs` find out what a
+//! `plugins.rs`, `policies.rs`, `mail.rs`. `open.rs`, `look.rs` and `schema.rs` find out what a
 //! file is, `hosts.rs` who is alive, `watch.rs` what other processes do. Looking after
 //! a file is `remove.rs`, `size.rs`, `backup.rs` and `check.rs`.
 
@@ -15,6 +15,7 @@ mod check;
 mod fault;
 mod hosts;
 mod journal;
+mod look;
 mod mail;
 mod open;
 mod plugins;
@@ -43,6 +44,7 @@ use crate::store::{BoxFuture, Messages, Owner, Snapshot, Stats, Store};
 use crate::{Append, Done, Error, PluginRow, Problem, Removed, StoredEvent, TreeFilter, TreeSize, TreeSummary};
 
 use hosts::Hosts;
+use open::Opened;
 use readers::Readers;
 use task::{Task, alone, task};
 use watch::Watcher;
@@ -65,10 +67,24 @@ struct Shared {
 }
 
 impl Sqlite {
+    /// Opens a file, and makes it where there is none.
     pub(crate) async fn open(path: PathBuf) -> Result<Self, Error> {
+        Self::open_by(path, open::open).await
+    }
+
+    /// Opens a file that is there, also where it cannot be written to.
+    pub(crate) async fn look(path: PathBuf) -> Result<Self, Error> {
+        Self::open_by(path, |path| match path.exists().then(|| open::open(path)) {
+            None | Some(Err(Error::Unusable { .. })) => look::open(path),
+            Some(opened) => opened,
+        })
+        .await
+    }
+
+    async fn open_by(path: PathBuf, open: fn(&Path) -> Result<Opened, Error>) -> Result<Self, Error> {
         let name = path.display().to_string();
         // A history of migrations that was damaged makes their runner panic.
-        let opened = tokio::task::spawn_blocking(move || open::open(&path)).await;
+        let opened = tokio::task::spawn_blocking(move || open(&path)).await;
         let opened = opened.unwrap_or_else(|_| {
             Err(Error::Corrupt {
                 what: format!("the store {name}"),
@@ -76,7 +92,7 @@ impl Sqlite {
             })
         })?;
         let shared = Arc::new(Shared {
-            readers: Readers::new(&opened.path),
+            readers: Readers::new(opened.reading),
             path: opened.path,
             queue: Queue::new(),
             hosts: opened.hosts,
@@ -94,7 +110,7 @@ impl Sqlite {
             let shared = shared.clone();
             move || watch::run(&shared)
         })?;
-        if shared.readers.read(remove::is_left).await? {
+        if opened.can_write && shared.readers.read(remove::is_left).await? {
             // Nobody waits for it: what is removed is out of sight already.
             tokio::spawn(async move {
                 if let Err(error) = shared.finish_removals().await {
@@ -128,6 +144,18 @@ impl Sqlite {
         ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, Error>> {
         Box::pin(self.shared.write(ask))
+    }
+
+    /// What is left of a tree goes once it is out of sight.
+    fn finish_removal(
+        &self,
+        begun: impl Future<Output = Result<Removed, Error>> + Send + 'static,
+    ) -> BoxFuture<'_, Result<Removed, Error>> {
+        Box::pin(async move {
+            let removed = begun.await?;
+            self.shared.finish_removals().await?;
+            Ok(removed)
+        })
     }
 }
 
@@ -223,12 +251,12 @@ impl Store for Sqlite {
     }
 
     fn remove(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>> {
-        let begun = self.shared.write(move |conn| remove::begin(conn, root));
-        Box::pin(async move {
-            let removed = begun.await?;
-            self.shared.finish_removals().await?;
-            Ok(removed)
-        })
+        self.finish_removal(self.shared.write(move |conn| remove::ended(conn, root)))
+    }
+
+    fn discard(&self, root: RootId) -> BoxFuture<'_, Result<Removed, Error>> {
+        let shared = self.shared.clone();
+        self.finish_removal(self.shared.write(move |conn| remove::owned(conn, root, shared.hosts.id())))
     }
 
     fn put_plugin(&self, row: PluginRow, component: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>> {

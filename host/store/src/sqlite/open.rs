@@ -28,58 +28,111 @@ const STATEMENTS: usize = 64;
 pub(super) struct Opened {
     /// Without links, so that every process puts its hosts' folder in one place.
     pub(super) path: String,
+    /// The writer's; where the file cannot be written to, its writes fail.
     pub(super) connection: Connection,
+    pub(super) reading: Reading,
     pub(super) hosts: Hosts,
+    pub(super) can_write: bool,
+}
+
+/// How a connection that only reads is made.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub(super) path: String,
+    /// Nobody changes the file meanwhile, so that nothing has to be kept beside it.
+    pub(super) is_still: bool,
+}
+
+impl Reading {
+    pub(super) fn connect(&self) -> Result<Connection, Error> {
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        if !self.is_still {
+            return connect(Path::new(&self.path), &self.path, read_only);
+        }
+        // What means something else in SQLite's URLs than in a path.
+        let path = self.path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let url = PathBuf::from(format!("file:{path}?immutable=1"));
+        connect(&url, &self.path, read_only | OpenFlags::SQLITE_OPEN_URI)
+    }
 }
 
 /// Opens a file, and makes it where there is none.
 pub(super) fn open(path: &Path) -> Result<Opened, Error> {
-    let path = create(path)?;
-    let opening = Opening::begin(&path)?;
+    let (path, opening) = begin(path)?;
     let name = path.display().to_string();
-    let version = probe(&path, &name)?;
+    let version = probe(&connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_WRITE)?, &name)?;
     let mut connection = writer(&path, &name)?;
     if version < schema::KNOWN {
         schema::migrate(&mut connection)?;
     }
     let hosts = opening.register()?;
-    Ok(Opened { path: name, connection, hosts })
+    let reading = Reading { path: name.clone(), is_still: false };
+    Ok(Opened { path: name, connection, reading, hosts, can_write: true })
 }
 
-/// A connection that only reads.
-pub(super) fn reader(path: &str) -> Result<Connection, Error> {
-    connect(Path::new(path), path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-}
-
-/// Makes the folders and an empty file, and so finds out whether we may write there.
-fn create(path: &Path) -> Result<PathBuf, Error> {
+/// Finds the file, or makes it and the folders above it, and so finds out whether we
+/// may write there. From then on nobody else opens it.
+fn begin(path: &Path) -> Result<(PathBuf, Opening), Error> {
     let unusable =
         |error: std::io::Error| Error::Unusable { path: path.display().to_string(), detail: error.to_string() };
+    let touch = |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(unusable)?;
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    file.map_err(unusable)?;
-    fs::canonicalize(path).map_err(unusable)
+    let is_there = path.exists();
+    if is_there {
+        if is_empty(path) && !Opening::was_begun(&fs::canonicalize(path).map_err(unusable)?) {
+            return Err(Error::Empty { path: path.display().to_string() });
+        }
+        OpenOptions::new().read(true).write(true).open(path).map_err(unusable)?;
+    } else if path.is_symlink() {
+        // The place is where the link leads to, which shows when something is there.
+        touch(path).map_err(unusable)?;
+    }
+    let path = resolve(path).map_err(unusable)?;
+    let opening = Opening::begin(&path)?;
+    // Whoever makes a store holds the lock until there is something in the file.
+    if is_there && is_empty(&path) && !opening.is_making() {
+        return Err(Error::Empty { path: path.display().to_string() });
+    }
+    if is_empty(&path) || !path.exists() {
+        opening.make()?;
+        touch(&path).map_err(unusable)?;
+    }
+    Ok((path, opening))
+}
+
+/// Without links, also where there is no such file yet.
+fn resolve(path: &Path) -> std::io::Result<PathBuf> {
+    match (fs::canonicalize(path), path.file_name()) {
+        (Err(error), Some(name)) if error.kind() == std::io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Ok(fs::canonicalize(folder.unwrap_or(Path::new(".")))?.join(name))
+        }
+        (resolved, _) => resolved,
+    }
+}
+
+pub(super) fn is_empty(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0)
 }
 
 /// The schema of a file, 0 for an empty one; refuses what is not ours to use.
-fn probe(path: &Path, name: &str) -> Result<i64, Error> {
-    let conn = connect(path, name, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+pub(super) fn probe(conn: &Connection, name: &str) -> Result<i64, Error> {
     let doing = "looking at the schema";
     // A newer program may have left a log behind that only it should merge.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault::during(doing, &conn))?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault::during(doing, conn))?;
     let ask = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let application = ask("PRAGMA application_id").map_err(fault::during(doing, &conn))?;
-    let version = ask("PRAGMA user_version").map_err(fault::during(doing, &conn))?;
-    let tables = ask("SELECT count(*) FROM sqlite_schema").map_err(fault::during(doing, &conn))?;
+    let application = ask("PRAGMA application_id").map_err(fault::during(doing, conn))?;
+    let version = ask("PRAGMA user_version").map_err(fault::during(doing, conn))?;
+    let tables = ask("SELECT count(*) FROM sqlite_schema").map_err(fault::during(doing, conn))?;
     match application {
         schema::APPLICATION_ID if version > schema::KNOWN => {
             Err(Error::NewerSchema { path: name.to_owned(), found: version, known: schema::KNOWN })
         }
         schema::APPLICATION_ID => Ok(version),
         // What a crash between the first two steps of making a file leaves behind.
-        0 if version == 0 && only_our_history(tables, &conn)? => Ok(0),
+        0 if version == 0 && only_our_history(tables, conn)? => Ok(0),
         _ => Err(Error::Foreign { path: name.to_owned() }),
     }
 }

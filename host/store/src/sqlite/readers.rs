@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::open;
+use super::open::Reading;
 use crate::Error;
 
 /// Reads at the same time. More would only wait for the same disk.
@@ -18,14 +18,19 @@ pub(super) struct Readers {
 }
 
 struct Pool {
-    path: String,
+    reading: Reading,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &str) -> Self {
-        let pool = Arc::new(Pool { path: path.to_owned(), idle: Mutex::default() });
+    pub(super) fn new(reading: Reading) -> Self {
+        let pool = Arc::new(Pool { reading, idle: Mutex::default() });
         Self { pool, permits: Arc::new(Semaphore::new(READERS as usize)) }
+    }
+
+    /// A connection that only reads, for whoever keeps it.
+    pub(super) fn connect(&self) -> Result<Connection, Error> {
+        self.pool.reading.connect()
     }
 
     /// Asks on a connection of its own.
@@ -44,7 +49,7 @@ impl Readers {
             answer
         });
         answer.await.unwrap_or_else(|error| {
-            let path = self.pool.path.clone();
+            let path = self.pool.reading.path.clone();
             Err(Error::Failed { doing: "reading", path, detail: error.to_string() })
         })
     }
@@ -62,7 +67,7 @@ impl Readers {
 impl Pool {
     fn take(&self) -> Result<Connection, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| open::reader(&self.path), Ok)
+        idle.map_or_else(|| self.reading.connect(), Ok)
     }
 
     fn give_back(&self, conn: Connection) {

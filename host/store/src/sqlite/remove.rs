@@ -1,4 +1,4 @@
-//! Removing an ended tree. Its row goes first, so that nobody sees half a tree; what
+//! Removing a tree. Its row goes first, so that nobody sees half a tree; what
 //! is left goes in steps, each a transaction that is over soon. A removal that was
 //! cut off is finished by the next one, or when the file is opened.
 
@@ -12,18 +12,34 @@ use crate::{Error, Removed};
 const STEP_ROWS: usize = 512;
 const STEP_BYTES: i64 = 16 << 20;
 
+/// Begins to remove a tree that has ended, whoever owns it.
+pub(super) fn ended(conn: &Connection, root: RootId) -> Result<Removed, Error> {
+    match tree::summary(conn, root)? {
+        None => Err(Error::NoSuchTree { tree: root }),
+        Some(summary) if summary.finished_at.is_none() => Err(Error::NotEnded { tree: root }),
+        Some(_) => begin(conn, root),
+    }
+}
+
+/// Begins to remove a tree of this host, whether it has ended or not.
+pub(super) fn owned(conn: &Connection, root: RootId, host: &str) -> Result<Removed, Error> {
+    match tree::owner(conn, root)? {
+        None => Err(Error::NoSuchTree { tree: root }),
+        Some(owner) if owner != host => Err(Error::NotOwner { tree: root }),
+        Some(_) => begin(conn, root),
+    }
+}
+
 /// Takes a tree out of sight, and off what its tenant has stored.
-pub(super) fn begin(conn: &Connection, root: RootId) -> Result<Removed, Error> {
+fn begin(conn: &Connection, root: RootId) -> Result<Removed, Error> {
     let failed = fault::during("removing a tree", conn);
-    let sql = "SELECT number, tenant, finished_at IS NOT NULL FROM trees WHERE root = ?1";
-    let found: Option<(i64, String, bool)> = conn
-        .query_row(sql, [tree::root_bytes(root)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    let found: Option<(i64, String)> = conn
+        .query_row("SELECT number, tenant FROM trees WHERE root = ?1", [tree::root_bytes(root)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()
         .map_err(&failed)?;
-    let (number, tenant, ended) = found.ok_or(Error::NoSuchTree { tree: root })?;
-    if !ended {
-        return Err(Error::NotEnded { tree: root });
-    }
+    let (number, tenant) = found.ok_or(Error::NoSuchTree { tree: root })?;
     let size = size::of(conn, number)?;
     for sql in [
         "DELETE FROM messages WHERE tree = ?1",

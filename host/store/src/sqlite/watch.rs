@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::task::task;
-use super::{Shared, fault, mail, open};
+use super::{Shared, fault, mail};
 use crate::callback::hand_over;
 use crate::store::BoxFuture;
 use crate::{Error, Messages};
@@ -157,7 +157,7 @@ impl Eye {
     fn look(&mut self, shared: &Shared, turn: &Turn) -> Result<(), Error> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
-            None => open::reader(&shared.path)?,
+            None => shared.readers.connect()?,
         };
         let version = data_version(&conn)?;
         let moved = self.seen != Some(version);

@@ -76,7 +76,8 @@ impl Writer<'_> {
                 self.shared.watcher.committed();
             }
             Some(error) => {
-                tracing::warn!(%error, "a group of writes failed and was taken back");
+                // Everybody in it is told.
+                tracing::info!(%error, "a group of writes failed and was taken back");
                 self.take_back();
                 answers.extend(jobs.map(unserved));
             }
@@ -193,7 +194,7 @@ mod tests {
     fn parts(path: &Path) -> (Connection, Shared) {
         let opened = open::open(path).unwrap();
         let shared = Shared {
-            readers: Readers::new(&opened.path),
+            readers: Readers::new(opened.reading),
             path: opened.path,
             queue: Queue::new(),
             hosts: opened.hosts,

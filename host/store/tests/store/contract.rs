@@ -102,5 +102,6 @@ hold_every_store_to! {
         a_removed_tree_is_gone_and_everything_of_it,
         journals_that_were_not_forgotten_go_with_their_tree,
         a_tree_that_has_not_ended_is_not_removed,
+        a_tree_is_discarded_whether_it_has_ended_or_not,
         giving_room_back_changes_nothing;
 }

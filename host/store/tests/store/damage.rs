@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use pleach_store::{Error, digest};
+use pleach_store::{Error, Owner, digest};
 use rusqlite::Connection;
 
 use crate::contract::plugins_row;
@@ -138,6 +138,42 @@ async fn a_file_of_another_kind_is_refused_and_left_as_it_was() {
     let error = refused(&foreign).await;
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
     assert_eq!(fs::read(&foreign).unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_no_store_unless_one_was_being_made_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.db");
+    fs::write(&path, "").unwrap();
+    let error = refused(&path).await;
+    assert!(matches!(error, Error::Empty { .. }) && error.to_string().contains("empty.db"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+
+    // What was a store is not begun anew.
+    let fixture = closed_store().await;
+    fs::write(fixture.path(), "").unwrap();
+    assert!(matches!(refused(&fixture.path()).await, Error::Empty { .. }));
+    // A process that was killed while it made a store leaves this.
+    let mut making = fixture.path().into_os_string();
+    making.push(".hosts/making");
+    fs::write(&making, "").unwrap();
+    fixture.open_again().await.close().await.unwrap();
+    assert!(!Path::new(&making).exists());
+    fs::write(fixture.path(), "").unwrap();
+    assert!(matches!(refused(&fixture.path()).await, Error::Empty { .. }));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_is_another_name_for_the_same_store_also_before_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("pleach.db"), folder.path().join("link.db"));
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let store = open(&link).await.unwrap();
+    write(&*store, append(tree(1), 0, 1)).await.unwrap();
+    let other = open(&file).await.unwrap();
+    assert_eq!(other.owner(tree(1)).await, Ok(Owner::Live), "it is seen by either name");
+    check_log(&*other, tree(1), 1).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Removals that are cut off, and what they may not disturb.
 
 use pleach_kernel::Timestamp;
-use pleach_store::Removed;
+use pleach_store::{Error, Removed};
 use rusqlite::Connection;
 
 use crate::fixture::{Fixture, Kind, answers, append, check_journal, check_log, check_sound, soon, tree, write};
@@ -115,6 +115,20 @@ async fn another_hosts_ended_tree_can_be_removed_and_its_owner_is_fenced() {
     assert_eq!(other.remove(tree(1)).await.unwrap().events, 20);
     let late = write(&*fixture.store, append(tree(1), 20, 1)).await.unwrap_err();
     assert!(late.to_string().contains("its log is at 0"), "{late}");
+    check_sound(&*other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_hosts_tree_is_discarded_only_by_who_adopts_it() {
+    let fixture = Fixture::new(Kind::Sqlite).await;
+    write(&*fixture.store, append(tree(1), 0, 4)).await.unwrap();
+    let other = fixture.open_again().await;
+    assert_eq!(other.discard(tree(1)).await, Err(Error::NotOwner { tree: tree(1) }));
+    check_log(&*other, tree(1), 4).await;
+    fixture.store.close().await.unwrap();
+    assert!(other.adopt(tree(1)).await.unwrap());
+    assert_eq!(other.discard(tree(1)).await.unwrap().events, 4);
+    check_log(&*other, tree(1), 0).await;
     check_sound(&*other).await;
 }
 

@@ -178,6 +178,21 @@ pub async fn a_tree_that_has_not_ended_is_not_removed(store: &dyn Store) {
     check_journal(store, tree(1), 0, 2).await;
 }
 
+pub async fn a_tree_is_discarded_whether_it_has_ended_or_not(store: &dyn Store) {
+    let size = whole_tree(store, tree(1)).await;
+    let stays = whole_tree(store, tree(2)).await;
+    let discarded = store.discard(tree(1)).await.unwrap();
+    assert_eq!((discarded.events, discarded.bytes), (600, size.bytes()));
+    assert_eq!(store.discard(tree(1)).await, Err(Error::NoSuchTree { tree: tree(1) }));
+    check_log(store, tree(1), 0).await;
+    assert_eq!(store.stored_bytes(&tenant("acme")).await.unwrap(), stays.bytes());
+    write(store, append(tree(3), 0, 3)).await.unwrap();
+    write(store, ends_at(9_000, append(tree(3), 3, 1))).await.unwrap();
+    assert_eq!(store.discard(tree(3)).await.unwrap().events, 4);
+    assert_eq!(store.tree_size(tree(2)).await.unwrap(), Some(stays));
+    check_journal(store, tree(2), 2, 150).await;
+}
+
 pub async fn giving_room_back_changes_nothing(store: &dyn Store) {
     let before = whole_tree(store, tree(1)).await;
     let held = hold(store).await;
