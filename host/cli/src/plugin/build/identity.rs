@@ -70,6 +70,8 @@ fn make_executable(_path: &Path) -> std::io::Result<()> {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn wrapped(manifest_dir: &str) -> String {
@@ -77,7 +79,12 @@ mod tests {
         let mut cargo = Command::new("unused");
         stabilise(&mut cargo, &[Path::new("/a b/one"), Path::new("/two")], target.path()).unwrap();
         let settings = cargo.get_envs().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
-        let output = Command::new(target.path().join("rustc-wrapper"))
+        let script = target.path().join("rustc-wrapper");
+        assert_eq!(fs::metadata(&script).unwrap().permissions().mode() & 0o111, 0o111, "cargo can run it");
+        // By way of a shell: to run what this process has just written fails
+        // while a child that another test forked still has it open for writing.
+        let output = Command::new("sh")
+            .arg(script)
             .args(["printf", "%s;", "-C", "metadata=123", "x y"])
             .envs(settings.collect::<Vec<_>>())
             .envs([("CARGO_MANIFEST_DIR", manifest_dir), ("CARGO_PKG_NAME", "one"), ("CARGO_PKG_VERSION", "0.1.0")])
