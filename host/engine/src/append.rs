@@ -4,6 +4,9 @@
 use pleach_kernel::{Event, Tree};
 use pleach_store::{Append, JournalEntry, TreeSummary};
 
+/// What most events take up, written out.
+const USUAL_BYTES: usize = 1_024;
+
 /// What journals gain and lose with an append.
 #[derive(Default)]
 pub(crate) struct Journals {
@@ -20,21 +23,26 @@ impl Journals {
 
 /// `events`, which `tree` has just decided, as they follow `expected_seq`.
 pub(crate) fn append(tree: &Tree, expected_seq: u64, events: &[Event], journals: Journals) -> Append {
+    let mut written = Vec::with_capacity(USUAL_BYTES);
     Append {
         root: tree.id(),
         tenant: tree.tenant().clone(),
         expected_seq,
-        events: events.iter().map(encode).collect(),
+        events: events.iter().map(|event| encode(event, &mut written)).collect(),
         summary: summary(tree),
         forget: journals.forget,
         journal: journals.entries,
     }
 }
 
-/// Serialising our own types to memory cannot fail: their maps have text for
-/// keys, and nothing is written to a device.
-fn encode(event: &Event) -> Vec<u8> {
-    serde_json::to_vec(event).unwrap_or_default()
+/// An event in no more memory than it needs, by way of a buffer that serves all of
+/// an append: a large group has tens of thousands.
+fn encode(event: &Event, written: &mut Vec<u8>) -> Vec<u8> {
+    written.clear();
+    // Serialising our own types to memory cannot fail: their maps have text for
+    // keys, and nothing is written to a device.
+    let _ = serde_json::to_writer(&mut *written, event);
+    written.as_slice().to_vec()
 }
 
 /// The tree ends when its last run has, which may be after the root.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use pleach_kernel::{RootId, RunId, Timestamp, Tree};
+use pleach_kernel::{RestoreError, RootId, RunId, Timestamp, Tree};
 use pleach_sandbox::journal;
 use pleach_store::{Owner, Problem, TreeSize, TreeSummary};
 use serde::Serialize;
@@ -231,14 +231,13 @@ impl Host {
         match snapshot {
             Ok(Some((seq, body))) if seq <= row.last_seq => {
                 let rest = events.split_off(usize::try_from(seq).unwrap_or(usize::MAX).min(events.len()));
-                let led = Tree::restore(root, &body).map_err(|error| error.to_string()).and_then(|mut restored| {
-                    restored.fold_on(rest).map_err(|error| error.to_string())?;
-                    Ok(restored)
-                });
-                match led {
-                    Ok(restored) if restored == tree => {}
-                    Ok(_) => fault("snapshot", format!("from seq {seq} it leads to another state than the log")),
-                    Err(why) => fault("snapshot", why),
+                match Tree::restore(root, &body).map(|mut restored| restored.fold_on(rest).map(|()| restored)) {
+                    Ok(Ok(restored)) if restored == tree => {}
+                    Ok(Ok(_)) => fault("snapshot", format!("from seq {seq} it leads to another state than the log")),
+                    Ok(Err(error)) => fault("snapshot", error.to_string()),
+                    // Whole, and of a host before or after this one.
+                    Err(RestoreError::OtherFormat { .. }) => {}
+                    Err(error) => fault("snapshot", error.to_string()),
                 }
             }
             Ok(_) => {}

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::budget::{Budget, Usage};
 use crate::fact::RunError;
@@ -124,44 +123,6 @@ impl SpawnRequest {
     }
 }
 
-/// The SHA-256 of a request's canonical form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(pub [u8; 32]);
-
-/// The first eight digits, which tell two requests apart for people.
-impl std::fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Serialize for Fingerprint {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::with_capacity(64);
-        for byte in self.0 {
-            const HEX: &[u8; 16] = b"0123456789abcdef";
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-        serializer.serialize_str(&text)
-    }
-}
-
-impl<'de> Deserialize<'de> for Fingerprint {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bad = || serde::de::Error::custom("a fingerprint is 64 hexadecimal digits");
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(bad());
-        }
-        let mut bytes = [0; 32];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| bad())?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
 /// What looking for a target in the tenant's registry has found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
@@ -173,77 +134,18 @@ pub enum Resolution {
     NotPublished,
 }
 
-/// A request that is ready to be decided: its target looked up and its
-/// fingerprint taken, both of which are done before, and beside, the decision.
+/// A request that is ready to be decided: its target has been looked up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spawn {
     pub request: SpawnRequest,
     pub resolution: Resolution,
-    pub fingerprint: Fingerprint,
     /// The node of a graph that asks, if one does.
     pub node_id: Option<Arc<str>>,
 }
 
 impl Spawn {
     pub fn new(request: SpawnRequest, resolution: Resolution) -> Self {
-        let fingerprint = fingerprint(&request);
-        Self { request, resolution, fingerprint, node_id: None }
-    }
-}
-
-/// SHA-256 over the RFC 8785 form of what makes two requests the same.
-fn fingerprint(request: &SpawnRequest) -> Fingerprint {
-    #[derive(Serialize)]
-    struct Canonical<'a> {
-        target: &'a str,
-        input: &'a Payload,
-        scopes: &'a Grant,
-        timeout_ms: Option<u64>,
-        retry: &'a Option<Retry>,
-        budget: &'a Budget,
-        parent_close: ParentClose,
-    }
-    let canonical = Canonical {
-        target: &request.target,
-        input: &request.input,
-        scopes: &request.scopes,
-        timeout_ms: request.timeout_ms,
-        retry: &request.retry,
-        budget: &request.budget,
-        parent_close: request.parent_close,
-    };
-    // Text that is nested too deeply to be taken apart is taken as it stands:
-    // then only the same spelling is the same request.
-    let plain = serde_json::to_vec(&canonical).unwrap_or_default();
-    let text = serde_json::from_slice::<serde_json::Value>(&plain).ok().and_then(|value| {
-        let mut text = serde_json_canonicalizer::to_vec(&value).ok()?;
-        large_integers(&value, &mut text);
-        Some(text)
-    });
-    let text = text.unwrap_or(plain);
-    Fingerprint(Sha256::digest(&text).into())
-}
-
-/// Adds the integers that a double cannot hold. RFC 8785 only knows doubles, so
-/// that two identifiers of 64 bits may look the same to it, and one request
-/// would be answered with another's run.
-fn large_integers(value: &serde_json::Value, text: &mut Vec<u8>) {
-    use serde_json::Value;
-    match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
-        Value::Number(number) => {
-            let lossy = number.as_u64().is_some_and(|n| n as f64 as u128 != u128::from(n))
-                || number.as_i64().is_some_and(|n| n as f64 as i128 != i128::from(n));
-            if lossy {
-                text.extend_from_slice(format!("\n{number}").as_bytes());
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| large_integers(item, text)),
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_unstable_by_key(|(key, _)| *key);
-            fields.into_iter().for_each(|(_, field)| large_integers(field, text));
-        }
+        Self { request, resolution, node_id: None }
     }
 }
 

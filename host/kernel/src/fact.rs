@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Usage};
-use crate::command::{Fingerprint, JoinMode, SpawnRequest};
+use crate::command::{JoinMode, SpawnRequest};
 use crate::denial::Denial;
 use crate::id::{GroupId, RunId, Tenant, Timestamp};
 use crate::lineage::PluginRef;
@@ -148,7 +148,6 @@ pub struct RunSpec {
     /// Whether the key was derived from the order of calls.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub key_derived: bool,
-    pub fingerprint: Fingerprint,
     pub limits: Limits,
 }
 

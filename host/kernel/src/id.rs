@@ -69,33 +69,69 @@ pub(crate) fn seed(root: RootId, salt: u64) -> u64 {
 /// The 36 characters of a UUID, which is how a root is written.
 const ROOT_LEN: usize = 36;
 
-impl fmt::Display for RootId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// An identifier as it is written, without an allocation: the log and every
+/// answer to a guest are full of them.
+struct Written {
+    text: [u8; ROOT_LEN + ".g".len() + DIGITS],
+    len: usize,
+}
+
+/// Of the largest index.
+const DIGITS: usize = 10;
+
+impl Written {
+    fn new(root: RootId) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'-'; ROOT_LEN];
+        let mut text = [b'-'; ROOT_LEN + ".g".len() + DIGITS];
         let mut digit = 0;
-        for (at, slot) in text.iter_mut().enumerate() {
+        for (at, slot) in text[..ROOT_LEN].iter_mut().enumerate() {
             if !matches!(at, 8 | 13 | 18 | 23) {
-                *slot = HEX[(self.0 >> (124 - 4 * digit)) as usize & 15];
+                *slot = HEX[(root.0 >> (124 - 4 * digit)) as usize & 15];
                 digit += 1;
             }
         }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        Self { text, len: ROOT_LEN }
+    }
+
+    fn then(mut self, mark: &str, index: u32) -> Self {
+        let mut digits = [b'0'; DIGITS];
+        let (mut rest, mut first) = (index, DIGITS);
+        while rest > 0 || first == DIGITS {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        for byte in mark.bytes().chain(digits[first..].iter().copied()) {
+            self.text[self.len] = byte;
+            self.len += 1;
+        }
+        self
+    }
+
+    fn as_str(&self) -> &str {
+        // Digits, hyphens and the mark: it is ASCII.
+        std::str::from_utf8(&self.text[..self.len]).unwrap_or_default()
     }
 }
 
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RootId {
+    fn written(self) -> Written {
+        Written::new(self)
+    }
+}
+
+impl RunId {
+    fn written(self) -> Written {
         match self.index {
-            0 => self.root.fmt(f),
-            index => write!(f, "{}.{index}", self.root),
+            0 => Written::new(self.root),
+            index => Written::new(self.root).then(".", index),
         }
     }
 }
 
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.g{}", self.root, self.index)
+impl GroupId {
+    fn written(self) -> Written {
+        Written::new(self.root).then(".g", self.index)
     }
 }
 
@@ -173,11 +209,17 @@ impl FromStr for GroupId {
     }
 }
 
-macro_rules! serde_as_text {
+macro_rules! as_text {
     ($($id:ty),*) => {$(
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.written().as_str())
+            }
+        }
+
         impl Serialize for $id {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(self.written().as_str())
             }
         }
 
@@ -188,7 +230,7 @@ macro_rules! serde_as_text {
         }
     )*};
 }
-serde_as_text!(RootId, RunId, GroupId);
+as_text!(RootId, RunId, GroupId);
 
 /// A tenant's name: 1 to 64 of `a`–`z`, `0`–`9`, `-` and `_`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -245,6 +287,10 @@ mod tests {
         assert_eq!(text.parse::<RunId>().unwrap(), root.run());
         let third = RunId { root, index: 3 };
         assert_eq!(third.to_string().parse::<RunId>().unwrap(), third);
+        let last = RunId { root, index: u32::MAX };
+        assert_eq!(last.to_string(), format!("{text}.4294967295"));
+        assert_eq!(GroupId { root, index: u32::MAX }.to_string(), format!("{text}.g4294967295"));
+        assert_eq!(serde_json::to_string(&third).unwrap(), format!("\"{text}.3\""));
         let group = GroupId { root, index: 0 };
         assert_eq!(group.to_string().parse::<GroupId>().unwrap(), group);
         for bad in [".0", ".03", ".+3", ".", ".x", ".99999999999", ".g1", "x", " "] {

@@ -21,15 +21,16 @@ mod payload;
 mod policy;
 mod query;
 mod run;
+mod same;
 mod scope;
 mod snapshot;
 mod tree;
 
 pub use budget::{Budget, Dimension, Usage};
 pub use command::{
-    Backoff, CallSite, Caller, Cancel, Cancelled, Fingerprint, Finish, JoinMode, JoinPolicy, MAX_GROUP, Outcome,
-    ParentClose, PolicySnapshot, Priority, Resolution, Retry, Spawn, SpawnGroup, SpawnRequest, Spawned, SpawnedGroup,
-    Submit, Surface,
+    Backoff, CallSite, Caller, Cancel, Cancelled, Finish, JoinMode, JoinPolicy, MAX_GROUP, Outcome, ParentClose,
+    PolicySnapshot, Priority, Resolution, Retry, Spawn, SpawnGroup, SpawnRequest, Spawned, SpawnedGroup, Submit,
+    Surface,
 };
 pub use denial::{Code, Denial};
 pub use event::{Event, Fact, Visibility};

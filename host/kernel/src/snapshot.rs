@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::budget::Usage;
-use crate::command::{Fingerprint, SpawnRequest, Surface};
+use crate::command::{SpawnRequest, Surface};
 use crate::fact::{Fate, RunSpec, RunStatus};
 use crate::id::{RootId, RunId, Tenant, Timestamp};
 use crate::lineage::PluginRef;
@@ -26,7 +26,7 @@ use crate::run::replay::Calls;
 use crate::tree::{Run, RunIx, Timer, Tree};
 
 /// Goes up with every change of what a snapshot looks like.
-pub const SNAPSHOT_FORMAT: u32 = 1;
+pub const SNAPSHOT_FORMAT: u32 = 2;
 
 /// Bytes that are no snapshot of this tree; its log is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +75,6 @@ struct SavedRun {
     key: Arc<str>,
     #[serde(default, skip_serializing_if = "is_default")]
     key_derived: bool,
-    fingerprint: Fingerprint,
     /// None: the parent's.
     #[serde(default, skip_serializing_if = "is_default")]
     limits: Option<Limits>,
@@ -151,7 +150,6 @@ impl Tree {
             request: run.spec.request.clone(),
             key: run.spec.spawn_key.clone(),
             key_derived: run.spec.key_derived,
-            fingerprint: run.spec.fingerprint,
             limits: Some(run.spec.limits).filter(|own| above != Some(*own)),
             parent: run.parent,
             node_id: run.node_id.clone(),
@@ -248,7 +246,6 @@ fn restore_run(tree: &mut Tree, saved: SavedRun, plugins: &[Arc<PluginRef>]) {
             request: saved.request,
             spawn_key: saved.key,
             key_derived: saved.key_derived,
-            fingerprint: saved.fingerprint,
             limits: saved.limits.or(above.map(|(_, limits)| limits)).unwrap_or_default(),
         },
         parent: saved.parent,

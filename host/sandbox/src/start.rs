@@ -6,7 +6,7 @@
 //! stopped at its next epoch) or waits.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -197,7 +197,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Self {
+    pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Box<Self> {
         let Job { lineage, grant, input, deadline, started_at, seed, policy_version, accounts, permit, replay } = job;
         let (run_id, attempt) = (lineage.run_id, lineage.attempt);
         let (cpu_us, journal) = (replay.cpu_us, JournalLimit::new(limits, replay.size()));
@@ -213,23 +213,24 @@ impl Begun {
         };
         let identity = Identity { lineage, grant, deadline, seed, policy_version };
         let calls = HostCalls::new(identity, started_at, kernel, vitals.clone(), accounts.clone(), journal);
-        Self { calls, input, accounts, vitals, is_prepaid: cpu_us.is_some(), finishing }
+        Box::new(Self { calls, input, accounts, vitals, is_prepaid: cpu_us.is_some(), finishing })
     }
 
     pub(crate) fn stop(&self) -> Stop {
         Stop(self.vitals.clone())
     }
 
-    /// The task of one guest, from its start to its end.
-    pub(crate) async fn run(self, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
+    /// The task of one guest, from its start to its end. What takes much room is made
+    /// when the guest's turn comes: thousands may be in line before it.
+    pub(crate) async fn run(self: Box<Self>, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
         match plugin.work() {
-            Work::Native(program) => self.native(program.as_ref()).await,
-            Work::Component(component) => self.component(component, &grounds).await,
+            Work::Native(program) => Box::pin(self.native(program.as_ref())).await,
+            Work::Component(component) => Box::pin(self.component(component, &grounds)).await,
         }
     }
 
-    async fn native(self, program: &dyn crate::native::Program) {
-        let Self { calls, input, vitals, finishing, .. } = self;
+    async fn native(self: Box<Self>, program: &dyn crate::native::Program) {
+        let Self { calls, input, vitals, finishing, .. } = *self;
         let running = program.run(calls, input);
         let run = async move {
             match running.await {
@@ -237,15 +238,15 @@ impl Begun {
                 Err(error) => Outcome::Failed(error),
             }
         };
-        let ending = watch(run, &vitals, |poll| poll()).await;
+        let ending = watch(pin!(run), &vitals, |poll| poll()).await;
         finishing.with(ending);
     }
 
-    async fn component(self, component: &Component, grounds: &Grounds) {
-        let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = self;
+    async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
+        let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = *self;
         let before_us = finishing.cpu_us;
         let mut nanos = 0;
-        let run = guest_of(component, Guest::new(calls, grounds), &input, grounds);
+        let run = pin!(guest_of(component, Guest::new(calls, grounds), &input, grounds));
         let ending = watch(run, &vitals, |poll| {
             let is_free = is_prepaid && vitals.is_replaying();
             let polled = {
@@ -275,11 +276,10 @@ impl Begun {
 /// Polls a guest, each time through `measure`, and drops it when it is
 /// interrupted.
 async fn watch(
-    guest: impl Future<Output = Outcome>,
+    mut guest: Pin<&mut impl Future<Output = Outcome>>,
     vitals: &Vitals,
     mut measure: impl FnMut(&mut dyn FnMut() -> Poll<Outcome>) -> Poll<Outcome>,
 ) -> Ending {
-    let mut guest = pin!(guest);
     let mut stopped = pin!(vitals.interrupted());
     poll_fn(|context| {
         if stopped.as_mut().poll(context).is_ready() {

@@ -205,13 +205,6 @@ pub(crate) struct RunSpecDraft {
 
 impl RunSpecDraft {
     pub(crate) fn spec(self, spawn: Spawn, spawn_key: Arc<str>, key_derived: bool) -> RunSpec {
-        RunSpec {
-            plugin: self.plugin,
-            request: spawn.request,
-            spawn_key,
-            key_derived,
-            fingerprint: spawn.fingerprint,
-            limits: self.limits,
-        }
+        RunSpec { plugin: self.plugin, request: spawn.request, spawn_key, key_derived, limits: self.limits }
     }
 }

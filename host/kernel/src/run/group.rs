@@ -161,7 +161,7 @@ impl Tree {
     /// The first member of a group that is not what is asked for now.
     pub(super) fn other_member(&self, group: usize, members: &[Spawn]) -> Option<usize> {
         let mut pairs = self.groups[group].members.clone().zip(members);
-        pairs.position(|(ix, member)| self.runs[ix].spec.fingerprint != member.fingerprint)
+        pairs.position(|(ix, member)| !self.runs[ix].spec.request.is_same_as(&member.request))
     }
 
     /// The answer for a group that was spawned; the same at any time.

@@ -82,7 +82,6 @@ impl Tree {
                 plugin,
                 spawn_key: format!("{RESERVED_KEYS}root").into(),
                 key_derived: true,
-                fingerprint: spawn.fingerprint,
                 limits,
                 request: spawn.request,
             }],

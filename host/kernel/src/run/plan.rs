@@ -249,7 +249,7 @@ impl Tree {
                     true => &self.runs[existing].spec,
                     false => &draft.runs[existing - next],
                 };
-                if spec.fingerprint != spawn.fingerprint {
+                if !spec.request.is_same_as(&spawn.request) {
                     let message = format!("the key `{key}` was used for another request, which is run {existing}");
                     return Err(Denial::new(Code::IdempotencyConflict, ACTION, message).of_target(&target));
                 }

@@ -11,7 +11,7 @@ use super::admission::RESERVED_KEYS;
 use super::replan;
 use super::replan::Evaluate;
 use super::spawn;
-use crate::command::{Fingerprint, JoinMode, JoinPolicy, Spawn, SpawnGroup, Spawned, SpawnedGroup};
+use crate::command::{JoinMode, JoinPolicy, Spawn, SpawnGroup, SpawnRequest, Spawned, SpawnedGroup};
 use crate::event::Event;
 use crate::fact::{GroupSpec, SpawnDecision};
 use crate::id::RunId;
@@ -112,7 +112,7 @@ impl Tree {
                 Some(key) => *key == spec.spawn_key,
                 None => spec.key_derived,
             };
-            if same_key && spec.fingerprint == spawn.fingerprint {
+            if same_key && spec.request.is_same_as(&spawn.request) {
                 return Some(Ok(self.spawned(ix as RunIx, made.idempotent)));
             }
         }
@@ -142,8 +142,8 @@ impl Tree {
         let (mut was, mut is) = (String::new(), String::new());
         if let Some(ordinal) = other {
             let (before, now) = (self.groups[index].members.start + ordinal, &group.members[ordinal]);
-            was = told_member(ordinal, &self.told_target(before), self.runs[before].spec.fingerprint);
-            is = told_member(ordinal, &now.request.target, now.fingerprint);
+            was = told_member(ordinal, &self.runs[before].spec.request);
+            is = told_member(ordinal, &now.request);
         }
         Some(Err(Nondeterminism { call, recorded: self.told(made.what) + &was, asked: asked(is) }))
     }
@@ -251,7 +251,7 @@ impl Tree {
 
     fn told_run(&self, ix: RunIx) -> String {
         let spec = &self.runs[ix].spec;
-        told_run(&spec.request.target, (!spec.key_derived).then_some(&*spec.spawn_key), spec.fingerprint)
+        told_run(&spec.request, (!spec.key_derived).then_some(&*spec.spawn_key))
     }
 
     fn asked_group(&self, caller: RunIx, group: &SpawnGroup) -> String {
@@ -265,16 +265,16 @@ impl Tree {
 }
 
 fn asked_run(spawn: &Spawn) -> String {
-    told_run(&spawn.request.target, spawn.request.spawn_key.as_deref(), spawn.fingerprint)
+    told_run(&spawn.request, spawn.request.spawn_key.as_deref())
 }
 
-fn told_member(ordinal: usize, target: &str, fingerprint: Fingerprint) -> String {
-    format!("; member {ordinal} is `{target}` (request {fingerprint})")
+fn told_member(ordinal: usize, request: &SpawnRequest) -> String {
+    format!("; member {ordinal} is `{}` (request {})", request.target, request.fingerprint())
 }
 
 /// Two requests that differ in their input alone differ in their fingerprint.
-fn told_run(target: &str, key: Option<&str>, fingerprint: Fingerprint) -> String {
-    format!("`{target}` {} (request {fingerprint})", told_key("key", key))
+fn told_run(request: &SpawnRequest, key: Option<&str>) -> String {
+    format!("`{}` {} (request {})", request.target, told_key("key", key), request.fingerprint())
 }
 
 fn told_key(what: &str, key: Option<&str>) -> String {

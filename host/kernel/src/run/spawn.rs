@@ -82,7 +82,7 @@ impl Tree {
     }
 
     fn found_again(&mut self, asked: Asked, spawn: &Spawn, existing: RunIx) -> Result<Spawned, Denial> {
-        if self.runs[existing].spec.fingerprint != spawn.fingerprint {
+        if !self.runs[existing].spec.request.is_same_as(&spawn.request) {
             let message = format!(
                 "the key `{}` was used for another request, which is run {}",
                 self.runs[existing].spec.spawn_key, self.runs[existing].id

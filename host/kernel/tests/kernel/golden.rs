@@ -143,14 +143,7 @@ fn spec() -> RunSpec {
         request.parent_close = ParentClose::Wait;
         request.priority = Priority::Low;
     });
-    RunSpec {
-        plugin,
-        request,
-        spawn_key: "k".into(),
-        key_derived: true,
-        fingerprint: Fingerprint([0xa5; 32]),
-        limits: Limits::SEED,
-    }
+    RunSpec { plugin, request, spawn_key: "k".into(), key_derived: true, limits: Limits::SEED }
 }
 
 fn decision() -> SpawnDecision {
@@ -189,7 +182,7 @@ fn a_spawn_decision() {
         Fact::SpawnDecision(Box::new(spawned)),
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.spawn_decision","surface":"guest","visibility":"client",
-            "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"group_id":"00000000-0000-feed-0000-000000000000.g0","idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"runs":[{"plugin":{"name":"a","version":"1.0.0","digest":"sha256:00","role":"agent"},"request":{"target":"a@^1","input":{"n": 1.0},"spawn_key":"k","scopes":{"use":["fs.read:x"],"delegate":["llm:*"]},"timeout_ms":5,"retry":{"max_attempts":3,"backoff":"exponential","initial_ms":10,"max_ms":100,"jitter":0.1},"budget":{"tokens":9,"cpu_ms":8},"parent_close":"wait","priority":"low"},"spawn_key":"k","key_derived":true,"fingerprint":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5","limits":{"max_depth":3,"max_fanout":8,"max_children_total":32,"max_concurrency":256,"join_timeout_ms":60000,"max_replans":3,"max_stalls":1}}],"group":{"key_prefix":"g","mode":"quorum","quorum":1,"timeout_ms":60000,"warnings":["mind"]}}}"#]],
+            "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"group_id":"00000000-0000-feed-0000-000000000000.g0","idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"runs":[{"plugin":{"name":"a","version":"1.0.0","digest":"sha256:00","role":"agent"},"request":{"target":"a@^1","input":{"n": 1.0},"spawn_key":"k","scopes":{"use":["fs.read:x"],"delegate":["llm:*"]},"timeout_ms":5,"retry":{"max_attempts":3,"backoff":"exponential","initial_ms":10,"max_ms":100,"jitter":0.1},"budget":{"tokens":9,"cpu_ms":8},"parent_close":"wait","priority":"low"},"spawn_key":"k","key_derived":true,"limits":{"max_depth":3,"max_fanout":8,"max_children_total":32,"max_concurrency":256,"join_timeout_ms":60000,"max_replans":3,"max_stalls":1}}],"group":{"key_prefix":"g","mode":"quorum","quorum":1,"timeout_ms":60000,"warnings":["mind"]}}}"#]],
     );
 }
 
@@ -424,4 +417,14 @@ fn a_field_more_or_less_is_read() {
 fn what_is_on_its_way_to_its_end_is_not_for_clients() {
     let of = |step| Fact::ChildLifecycle(Box::new(life(step))).visibility();
     assert_eq!((of(Step::Closing), of(Step::Completed)), (Visibility::Internal, Visibility::Client));
+}
+
+/// Earlier hosts wrote a digest of each request beside it.
+#[test]
+fn a_spawn_decision_with_a_fingerprint_is_still_read() {
+    let spawned = SpawnDecision { runs: vec![spec()], ..decision() };
+    let text = serde_json::to_string(&spawned).unwrap();
+    let before = text.replacen("\"limits\":", "\"fingerprint\":\"a5a5\",\"limits\":", 1);
+    assert_ne!(before, text);
+    assert_eq!(serde_json::from_str::<SpawnDecision>(&before).unwrap(), spawned);
 }

@@ -171,27 +171,27 @@ fn a_guest_that_asks_differently_is_told_what_was_and_what_is_asked() {
     differs(
         spawn(1, keyed("b", "k")),
         expect![[r#"
-            host call 1 was spawn_run of `a` with the key `k` (request fef90085),
-            and when it was run again spawn_run of `b` with the key `k` (request 352cefc4)"#]],
+            host call 1 was spawn_run of `a` with the key `k` (request b16314c9),
+            and when it was run again spawn_run of `b` with the key `k` (request 604c55fd)"#]],
     );
     differs(
         spawn(1, child("a")),
         expect![[r#"
-            host call 1 was spawn_run of `a` with the key `k` (request fef90085),
-            and when it was run again spawn_run of `a` without a key (request fef90085)"#]],
+            host call 1 was spawn_run of `a` with the key `k` (request b16314c9),
+            and when it was run again spawn_run of `a` without a key (request b16314c9)"#]],
     );
     differs(
         spawn(2, child("a")),
         expect![[r#"
-        host call 2 was spawn_group of 2 runs, the first `a`, without a key prefix, joined by best_effort in 60000 ms,
-        and when it was run again spawn_run of `a` without a key (request fef90085)"#]],
+            host call 2 was spawn_group of 2 runs, the first `a`, without a key prefix, joined by best_effort in 60000 ms,
+            and when it was run again spawn_run of `a` without a key (request b16314c9)"#]],
     );
     let group = |call, group: SpawnGroup| tree.replayed_group(id(0), call, &group);
     differs(
         group(2, members([child("a"), child("judge")])),
         expect![[r#"
-        host call 2 was spawn_group of 2 runs, the first `a`, without a key prefix, joined by best_effort in 60000 ms; member 1 is `b` (request 352cefc4),
-        and when it was run again spawn_group of 2 runs, the first `a`, without a key prefix, joined by best_effort in 60000 ms; member 1 is `judge` (request 3cc7b632)"#]],
+            host call 2 was spawn_group of 2 runs, the first `a`, without a key prefix, joined by best_effort in 60000 ms; member 1 is `b` (request 604c55fd),
+            and when it was run again spawn_group of 2 runs, the first `a`, without a key prefix, joined by best_effort in 60000 ms; member 1 is `judge` (request 2f2d1558)"#]],
     );
     differs(
         group(2, members([child("a")])),
@@ -215,8 +215,8 @@ fn a_guest_that_asks_differently_is_told_what_was_and_what_is_asked() {
     differs(
         group(1, called(child("b"))),
         expect![[r#"
-        host call 1 was spawn_run of `a` with the key `k` (request fef90085),
-        and when it was run again agent_call of `b` without a key prefix, joined by best_effort in 60000 ms"#]],
+            host call 1 was spawn_run of `a` with the key `k` (request b16314c9),
+            and when it was run again agent_call of `b` without a key prefix, joined by best_effort in 60000 ms"#]],
     );
     differs(
         group(4, members([])),

@@ -126,9 +126,9 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn what_is_no_snapshot_of_this_format_and_tree_is_refused() {
-    let next = GOLDEN.replacen("\"format\":1", "\"format\":2", 1);
-    assert_eq!(Tree::restore(root(), next.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: 2 });
-    assert_eq!(refusal(r#"{"format":9,"tree":"whatever"}"#), "the snapshot is of format 9, and this host reads 1");
+    let next = GOLDEN.replacen("\"format\":2", "\"format\":3", 1);
+    assert_eq!(Tree::restore(root(), next.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: 3 });
+    assert_eq!(refusal(r#"{"format":9,"tree":"whatever"}"#), "the snapshot is of format 9, and this host reads 2");
     let other = Tree::restore(RootId(1), GOLDEN.as_bytes()).map(|_| ()).unwrap_err();
     assert_eq!(other, RestoreError::OtherTree { found: root() });
     for broken in ["", "{}", &GOLDEN[..GOLDEN.len() / 2], &GOLDEN.replacen("\"users\"", "\"user\"", 1)] {

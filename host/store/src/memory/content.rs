@@ -39,7 +39,8 @@ impl Content {
         self.trees.values()
     }
 
-    pub(super) fn append(&mut self, append: &Append) -> Result<(), Error> {
+    /// Takes the events out of an append that follows.
+    pub(super) fn append(&mut self, append: &mut Append) -> Result<(), Error> {
         match self.tree(append.root) {
             Some(tree) => {
                 append.follows(tree.summary.last_seq, &tree.summary.tenant)?;
@@ -56,10 +57,10 @@ impl Content {
         });
         let tree = self.trees.entry(number).or_insert_with(|| Tree::new(append.summary.clone()));
         let created_at = tree.summary.created_at;
-        tree.events.extend_from_slice(&append.events);
         tree.summary = TreeSummary { created_at, ..append.summary.clone() };
         let bytes = self.bytes.entry(append.tenant.clone()).or_default();
         *bytes += append.events.iter().map(|event| frame::stored_len(event)).sum::<u64>();
+        tree.events.append(&mut append.events);
         for run in &append.forget {
             *bytes -= tree.journals.forget(*run, &mut self.blobs);
         }

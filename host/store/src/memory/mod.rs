@@ -359,15 +359,15 @@ impl Shared {
         Ok(())
     }
 
-    fn append(&self, queued: Queued, doomed: &mut Doomed) -> Answer {
-        let root = queued.append.root;
+    fn append(&self, mut queued: Queued, doomed: &mut Doomed) -> Answer {
+        let (root, events) = (queued.append.root, queued.append.events.len() as u64);
         let appended = doomed.check(&queued);
         let appended = appended.and_then(|()| queued.refused.map_or(Ok(()), Err));
         let appended = appended.and_then(|()| queued.append.check());
-        let result = appended.and_then(|()| self.content().append(&queued.append));
+        let result = appended.and_then(|()| self.content().append(&mut queued.append));
         match &result {
             Ok(()) => {
-                self.events.fetch_add(queued.append.events.len() as u64, Ordering::Relaxed);
+                self.events.fetch_add(events, Ordering::Relaxed);
             }
             Err(error) => doomed.failed(root, error, &self.queue),
         }
