@@ -1,0 +1,112 @@
+//! Probes: what can only be seen from a process of its own, such as its memory,
+//! or the time from its start. The benchmark runs itself with these.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Subcommand;
+use pleach_engine::Host;
+use serde_json::json;
+
+use crate::floor::waiting::Waiting;
+use crate::workloads::storm::{NAP_MS, asleep};
+use crate::{guests, ours};
+
+/// What a process of its own is asked for. It prints one number.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Probe {
+    /// Bytes that one sleeping guest of bare wasmtime takes
+    FloorResidents { count: u32 },
+    /// Bytes that one sleeping guest takes
+    Residents { count: u32 },
+    /// Bytes that one parked guest takes
+    Parked { count: u32 },
+    /// Loads compiled code and runs it once
+    FloorStart { code: PathBuf },
+    /// Starts a host and runs a plugin that it has compiled before
+    Start { folder: PathBuf },
+}
+
+impl Probe {
+    /// Asks a process of its own.
+    pub fn ask(arguments: &[&str]) -> anyhow::Result<f64> {
+        let program = std::env::current_exe().context("finding this program")?;
+        let output = Command::new(program).arg("probe").args(arguments).output().context("starting a probe")?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "probe {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        said.trim().parse().with_context(|| format!("probe {arguments:?} said `{said}`"))
+    }
+
+    pub async fn answer(self) -> anyhow::Result<f64> {
+        match self {
+            Self::FloorResidents { count } => floor_residents(count).await,
+            Self::Residents { count } => residents(count).await,
+            Self::Parked { count } => parked(count).await,
+            Self::FloorStart { code } => floor_start(&code).await,
+            Self::Start { folder } => start(&folder).await,
+        }
+    }
+}
+
+/// Memory of this process that is in use, in bytes.
+pub fn resident_bytes() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("reading this process's memory")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in it")?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kibibytes << 10)
+}
+
+fn each(before: u64, after: u64, count: u32) -> f64 {
+    after.saturating_sub(before) as f64 / f64::from(count)
+}
+
+async fn floor_residents(count: u32) -> anyhow::Result<f64> {
+    let floor = Waiting::new(&guests::component("sleeper")?, count)?;
+    let nap = json!({ "ms": NAP_MS }).to_string();
+    let before = resident_bytes()?;
+    for _ in 0..count {
+        let (floor, nap) = (floor.clone(), nap.clone());
+        tokio::spawn(async move { floor.run(1, &nap, None).await });
+    }
+    tokio::time::sleep(Duration::from_millis(500 + u64::from(count) / 5)).await;
+    Ok(each(before, resident_bytes()?, count))
+}
+
+async fn residents(count: u32) -> anyhow::Result<f64> {
+    let host = ours::host(ours::in_memory(), &["sleeper", "fan-out"]).await?;
+    let before = resident_bytes()?;
+    let _run = asleep(&host, count).await?;
+    Ok(each(before, resident_bytes()?, count))
+}
+
+/// Few live at once, so that what is seen is not the memory of guests that were
+/// live before they were parked.
+async fn parked(count: u32) -> anyhow::Result<f64> {
+    let builder = ours::in_memory().park_after(Duration::from_millis(50)).max_live(64);
+    let host = ours::host(builder, &["sleeper", "fan-out"]).await?;
+    // The pool keeps what these have touched.
+    asleep(&host, 200).await?.cancel("warmed up").await?;
+    let before = resident_bytes()?;
+    let _run = asleep(&host, count).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    Ok(each(before, resident_bytes()?, count))
+}
+
+async fn floor_start(code: &Path) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let output = crate::floor::Bare::of_code(code)?.run(&"1".to_owned())?;
+    ensure!(output == "1", "the guest answered {output}");
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
+
+async fn start(folder: &Path) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let host: Host = ours::on_disk(folder).build().await?;
+    let ended = host.submit(ours::submission("echo", &json!(1))?).await?.wait().await?;
+    if ours::output(&ended)? != 1 {
+        bail!("the guest answered something else");
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
