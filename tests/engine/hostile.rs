@@ -78,6 +78,32 @@ async fn a_guest_that_spins_holds_up_nobody_and_is_interrupted_when_cancelled() 
 }
 
 #[tokio::test]
+async fn a_cancel_is_not_held_up_by_a_crowd_that_computes() {
+    let scene = Scene::with(Host::builder().grace(Duration::from_millis(50))).await;
+    scene.publish(&["spinner", "fan-out"]).await;
+    let sleeper = scene.submit(scene.script(&json!([{"op": "sleep", "ms": 3_600_000}]))).await;
+    let crowd = json!({"target": "spinner", "count": 300, "input": {}, "timeout_ms": 600_000});
+    let mut submission = pleach_engine::Submission::with_input("fan-out", &crowd).unwrap();
+    submission.policy = Some(open_policy());
+    submission.grant = crate::scene::grant();
+    let crowd = scene.submit(submission).await;
+    let mut events = crowd.events(1);
+    let mut started = 0;
+    while started < 300 {
+        let event = events.next().await.unwrap().unwrap();
+        started += u32::from(event.data.as_str().contains("\"status\":\"started\""));
+    }
+    for run in [&sleeper, &crowd] {
+        let asked = Instant::now();
+        run.cancel("enough").await.unwrap();
+        let answered = asked.elapsed();
+        assert_eq!(wait(run).await.status, RunStatus::Cancelled);
+        assert!(answered < HELD_UP, "{answered:?}");
+    }
+    scene.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_fan_out_bomb_gets_exactly_what_the_limit_allows() {
     let scene = scene(&["fan-out"]).await;
     let input = json!({"target": "echo", "count": 5000, "one_by_one": true});

@@ -1,5 +1,7 @@
 //! One run from submission to its result, its events and its tree.
 
+use std::time::Duration;
+
 use pleach_engine::kernel::{Query, RunStatus};
 use pleach_engine::{Error, Host, Submission};
 use serde_json::json;
@@ -163,4 +165,24 @@ async fn a_finished_run_is_found_again_after_a_restart() {
     assert_eq!(before, after);
     assert_eq!(host.runs(Default::default()).await.unwrap().len(), 1);
     host.shutdown(std::time::Duration::ZERO).await.unwrap();
+}
+
+#[test]
+fn a_tree_stops_where_it_is_when_the_runtime_of_its_host_ends() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (scene, run) = runtime.block_on(async {
+        let scene = Scene::new().await;
+        let run = scene.submit(scene.script(&json!([{"op": "sleep", "ms": 3_600_000}]))).await;
+        (scene, run)
+    });
+    let mut events = run.events(1);
+    // Nobody has shut the host down.
+    drop(runtime);
+    let after = tokio::runtime::Runtime::new().unwrap();
+    after.block_on(async {
+        let to_the_end = async { while events.next().await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(30), to_the_end).await.expect("the tree goes on");
+        let refused = scene.host.submit(scene.script(&json!([]))).await;
+        assert!(matches!(refused, Err(Error::ShuttingDown)), "{:?}", refused.map(|run| run.id()));
+    });
 }

@@ -88,8 +88,14 @@ impl Feed {
         }
     }
 
-    pub(crate) fn advance(&self, reached: Reached) {
-        self.reached.send_replace(reached);
+    /// Up to here the log is on disk. Whoever watches is told by the store's callback,
+    /// without a turn of the driver in between.
+    pub(crate) fn reach(&self, seq: u64) {
+        self.reached.send_if_modified(|reached| {
+            let is_news = seq > reached.seq;
+            reached.seq = reached.seq.max(seq);
+            is_news
+        });
     }
 
     /// Nothing more will come.

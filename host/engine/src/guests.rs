@@ -19,6 +19,11 @@ pub(crate) trait Guests: Send + Sync + 'static {
     fn cached(&self, digest: &str) -> Option<Arc<Plugin>>;
     fn load<'a>(&'a self, digest: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Arc<Plugin>, Error>>;
     fn start(&self, plugin: &Arc<Plugin>, job: Job, kernel: Arc<dyn Kernel>) -> Stop;
+    /// Runs a tree's driver on the threads that its guests run on: what a guest
+    /// asks is then decided by the thread that it asks from, without waking another.
+    fn drive(&self, driver: BoxFuture<'static, ()>);
+    /// Whether so many guests compute that a driver would wait for its turn there.
+    fn is_crowded(&self) -> bool;
     fn live(&self) -> &Live;
     /// What one guest may take.
     fn memory_bytes(&self) -> u64;
@@ -40,6 +45,14 @@ impl Guests for Sandbox {
 
     fn start(&self, plugin: &Arc<Plugin>, job: Job, kernel: Arc<dyn Kernel>) -> Stop {
         self.start(plugin, job, kernel)
+    }
+
+    fn drive(&self, driver: BoxFuture<'static, ()>) {
+        self.spawn(driver);
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.is_crowded()
     }
 
     fn live(&self) -> &Live {

@@ -1,8 +1,6 @@
 //! The host: what an embedding program holds.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pleach_kernel::{
@@ -11,7 +9,7 @@ use pleach_kernel::{
 use pleach_sandbox::Inspection;
 use pleach_store::{PluginRow, Store, TreeFilter, TreeSummary};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::builder::HostBuilder;
 use crate::clock::Clock;
@@ -20,11 +18,12 @@ use crate::driver::{Driver, Shared};
 use crate::error::Error;
 use crate::guests::Guests;
 use crate::habits::Habits;
-use crate::mailbox::{Ask, Input, Mailbox};
+use crate::live::{Inner, Leaving};
+use crate::mailbox::{Input, Mailbox};
 use crate::missing::Missing;
 use crate::recover;
 use crate::registry::{Plugin, Publish, Registry, check_name, check_version};
-use crate::run::{Message, Run};
+use crate::run::Run;
 use crate::submission::Submission;
 
 /// Which runs to list.
@@ -39,17 +38,6 @@ impl Default for RunFilter {
     fn default() -> Self {
         Self { status: None, limit: 100 }
     }
-}
-
-struct Inner {
-    shared: Arc<Shared>,
-    live: Mutex<HashMap<RootId, Arc<Mailbox>>>,
-    /// Told each time a tree has left.
-    left: Notify,
-    /// Trees that could not be recovered or gone on with, and why.
-    unrecovered: Mutex<BTreeMap<RootId, Error>>,
-    ceilings: Limits,
-    closing: AtomicBool,
 }
 
 /// Runs trees for one tenant. Cheap to clone; all clones share everything.
@@ -81,14 +69,7 @@ impl Host {
             missing: Missing::default(),
             habits,
         };
-        let inner = Arc::new(Inner {
-            shared: Arc::new(shared),
-            live: Mutex::default(),
-            left: Notify::new(),
-            unrecovered: Mutex::default(),
-            ceilings,
-            closing: AtomicBool::new(false),
-        });
+        let inner = Inner::new(Arc::new(shared), ceilings);
         let weak = Arc::downgrade(&inner);
         inner.shared.store.watch(Box::new(move |messages| {
             let Some(inner) = weak.upgrade() else { return };
@@ -118,8 +99,12 @@ impl Host {
 
     /// The mailbox of a tree of this tenant that runs here.
     pub(crate) fn live(&self, root: RootId) -> Option<Arc<Mailbox>> {
-        let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.get(&root).filter(|mailbox| mailbox.tenant == self.tenant).cloned()
+        self.inner.live(root).filter(|mailbox| mailbox.tenant == self.tenant)
+    }
+
+    /// Waits until a tree is not on the list of those that run here.
+    pub(crate) async fn has_left(&self, root: RootId) {
+        self.inner.until(|live| !live.contains_key(&root)).await;
     }
 
     pub(crate) fn no_such_run(&self, run: RunId) -> Error {
@@ -218,7 +203,7 @@ impl Host {
 
     /// As [`Host::submit`], under an id that no tree has yet.
     pub(crate) async fn submit_as(&self, root: RootId, submission: Submission) -> Result<Run, Error> {
-        if self.inner.closing.load(Ordering::Acquire) {
+        if self.inner.is_closing() {
             return Err(Error::ShuttingDown);
         }
         let shared = &self.inner.shared;
@@ -255,10 +240,7 @@ impl Host {
         let mut driver = Driver::new(self.inner.shared.clone(), tree, (0, 0), leaving.mailbox.clone(), inbox);
         let (reply, opened) = oneshot::channel();
         driver.hold_until_open(reply);
-        self.inner.shared.runtime.spawn(async move {
-            let stopped = driver.run().await;
-            leaving.inner.note_stopped(root, stopped);
-        });
+        leaving.drive(Box::new(driver));
         opened.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
@@ -310,18 +292,18 @@ impl Host {
             let unknown = || pleach_store::Error::NoSuchTree { tree: root }.into();
             let tree = recover::tree_and_snapshot(shared.store.as_ref(), root).await;
             let tree = tree.and_then(|tree| tree.ok_or_else(unknown));
-            let stopped = match tree {
+            match tree {
                 Ok((tree, snapshot_seq)) => {
                     let on_disk = (tree.seq(), snapshot_seq);
-                    Driver::new(shared, tree, on_disk, leaving.mailbox.clone(), inbox).run().await
+                    let driver = Driver::new(shared, tree, on_disk, leaving.mailbox.clone(), inbox);
+                    leaving.drive(Box::new(driver));
                 }
                 // Whoever waits is told, and whoever asks for `unrecovered`.
                 Err(error) => {
                     tracing::info!(run_id = %root, %error, "a tree cannot be recovered; nothing of it was changed");
-                    Some(Error::unrecovered(root.run(), error))
+                    leaving.inner.note_stopped(root, Some(Error::unrecovered(root.run(), error)));
                 }
-            };
-            leaving.inner.note_stopped(root, stopped);
+            }
         });
     }
 
@@ -363,95 +345,13 @@ impl Host {
     /// end, and lets go of the store. What has not ended by then goes on when a
     /// host recovers the store; cancel it before to end it for good.
     pub async fn shutdown(&self, patience: Duration) -> Result<(), Error> {
-        {
-            let _live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-            self.inner.closing.store(true, Ordering::Release);
-        }
-        if tokio::time::timeout(patience, self.all_left()).await.is_err() {
-            for mailbox in self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).values() {
-                mailbox.send(Input::Detach);
-            }
-            self.all_left().await;
+        self.inner.close();
+        if tokio::time::timeout(patience, self.inner.all_left()).await.is_err() {
+            self.inner.detach_all();
+            self.inner.all_left().await;
         }
         self.inner.shared.guests.shutdown().await;
         Ok(self.store().close().await?)
-    }
-
-    async fn all_left(&self) {
-        loop {
-            let left = self.inner.left.notified();
-            let mut left = std::pin::pin!(left);
-            // Listening begins before looking, so that no leave is missed.
-            left.as_mut().enable();
-            if self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-                return;
-            }
-            left.await;
-        }
-    }
-}
-
-/// Takes a tree off the list when its driver is gone, however it went.
-struct Leaving {
-    inner: Arc<Inner>,
-    mailbox: Arc<Mailbox>,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.mailbox.feed.end();
-        self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.mailbox.root);
-        self.inner.left.notify_waiters();
-    }
-}
-
-impl Inner {
-    fn is_live(&self, root: RootId) -> bool {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&root)
-    }
-
-    /// A tree has left; keeps why, where it has not come to its end. To be called
-    /// before it is off the list, so that whoever looks finds one or the other.
-    fn note_stopped(&self, root: RootId, why: Option<Error>) {
-        let mut all = self.unrecovered.lock().unwrap_or_else(PoisonError::into_inner);
-        match why {
-            Some(why) => drop(all.insert(root, why)),
-            None => drop(all.remove(&root)),
-        }
-    }
-
-    /// Lists a tree as one that runs here; none where it is listed already.
-    fn enlist(
-        self: &Arc<Self>,
-        root: RootId,
-        tenant: Tenant,
-    ) -> Result<Option<(Leaving, mpsc::UnboundedReceiver<Input>)>, Error> {
-        let (mailbox, inbox) = Mailbox::new(root, tenant, self.shared.runtime.clone(), self.shared.clock);
-        // Under one lock with the look that `shutdown` takes: a tree is either
-        // among those that it ends, or refused here.
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.closing.load(Ordering::Acquire) {
-            return Err(Error::ShuttingDown);
-        }
-        if live.contains_key(&root) {
-            return Ok(None);
-        }
-        live.insert(root, mailbox.clone());
-        Ok(Some((Leaving { inner: self.clone(), mailbox }, inbox)))
-    }
-
-    /// A message that another process left for a tree of this host.
-    fn deliver(&self, root: RootId, message: &[u8]) {
-        let mailbox = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(&root).cloned();
-        match (mailbox, serde_json::from_slice(message)) {
-            (Some(mailbox), Ok(Message::Cancel(cancel))) => {
-                // Whoever asked looks for the decision in the log.
-                let (reply, _) = oneshot::channel();
-                mailbox.send(Input::Ask(Ask::Cancel { cancel, reply }));
-            }
-            (None, _) => {}
-            (_, Err(error)) => tracing::warn!(%root, %error, "a message of another host could not be read"),
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod events;
 mod guests;
 mod habits;
 mod host;
+mod live;
 mod mailbox;
 mod meter;
 mod missing;
@@ -26,6 +27,7 @@ mod registry;
 mod run;
 #[cfg(test)]
 mod simulation;
+mod stage;
 mod submission;
 mod upkeep;
 

@@ -185,13 +185,19 @@ impl Run {
     /// Cancels in a tree of a host that is gone: no guest runs any more, so that
     /// what is cancelled ends at once.
     async fn cancel_here(&self, cancel: Cancel) -> Result<Cancelled, Error> {
-        // Nobody takes the tree up meanwhile; who has is asked.
-        let Some(_occupied) = self.host.occupy(self.id.root)? else {
-            let asked = match self.mailbox() {
-                Some(mailbox) => mailbox.ask(|reply| Ask::Cancel { cancel, reply }).await,
-                None => None,
-            };
-            return asked.unwrap_or(Err(Error::Detached { run_id: self.id }));
+        // Nobody takes the tree up meanwhile; who has is asked, and one that is
+        // about to leave is waited for.
+        let _occupied = loop {
+            if let Some(occupied) = self.host.occupy(self.id.root)? {
+                break occupied;
+            }
+            if let Some(mailbox) = self.mailbox() {
+                let ask = cancel.clone();
+                if let Some(answer) = mailbox.ask(|reply| Ask::Cancel { cancel: ask, reply }).await {
+                    return answer;
+                }
+            }
+            self.host.has_left(self.id.root).await;
         };
         self.host.store().adopt(self.id.root).await?;
         let tree = self.fold().await?;

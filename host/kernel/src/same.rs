@@ -15,7 +15,7 @@ use crate::payload::Payload;
 impl SpawnRequest {
     /// Whether a spawn key stands for both. The key itself and the priority make no
     /// difference.
-    pub fn is_same_as(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.target == other.target
             && self.scopes == other.scopes
             && self.timeout_ms == other.timeout_ms

@@ -39,6 +39,8 @@ mod replay;
 mod role;
 mod sandbox;
 mod shape;
+mod spinning;
+mod stage;
 mod start;
 mod ticker;
 mod vitals;

@@ -17,6 +17,7 @@ use crate::inspect::{self, Inspection};
 use crate::live::{Live, LivePermit};
 use crate::load::Loader;
 use crate::plugin::Plugin;
+use crate::spinning::Spinning;
 use crate::start::{Begun, Grounds, Job, Stop};
 use crate::ticker::Ticker;
 
@@ -28,6 +29,9 @@ const DISK_THREADS: usize = 16;
 /// oversleep by that many.
 const TURNS_BETWEEN_TIMERS: u32 = 4;
 
+/// So many guests that compute on each thread make it crowded.
+const CROWD_A_THREAD: usize = 2;
+
 /// What shutting down waits for guests that do not give way.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
@@ -38,6 +42,7 @@ pub struct Sandbox(Arc<Inner>);
 struct Inner {
     grounds: Arc<Grounds>,
     live: Live,
+    workers: usize,
     guests: Handle,
     /// None once it was shut down.
     runtime: Mutex<Option<Runtime>>,
@@ -48,12 +53,22 @@ impl Sandbox {
     pub fn new(config: Config) -> Result<Self, Error> {
         let engines = Engines::new(&config.limits, config.pool_slots)?;
         let cache = config.code_cache.map(|folder| CodeCache::open(folder, &engines.on_demand)).transpose()?;
-        let runtime = guest_runtime(config.workers)?;
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(2, |count| count.get()),
+            workers => workers,
+        };
+        let runtime = guest_runtime(workers)?;
         let ticker = Ticker::start(engines.all())?;
         let patience = Duration::from_secs(config.compile_seconds);
         let loader = Loader::new(engines, cache, config.limits, patience)?;
         Ok(Self(Arc::new(Inner {
-            grounds: Arc::new(Grounds { loader, ticker, roots: Arc::new(Roots::new(config.roots)) }),
+            grounds: Arc::new(Grounds {
+                loader,
+                ticker,
+                spinning: Spinning::default(),
+                roots: Arc::new(Roots::new(config.roots)),
+            }),
+            workers,
             live: Live::new(config.max_live.min(most_live_guests())),
             guests: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
@@ -89,6 +104,18 @@ impl Sandbox {
         let stop = begun.stop();
         self.0.guests.spawn(begun.run(plugin.clone(), self.0.grounds.clone()));
         stop
+    }
+
+    /// Runs a task of the host's beside the guests, with which it takes turns. It
+    /// is dropped when the sandbox is shut down.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.guests.spawn(task);
+    }
+
+    /// Whether so many guests compute that a task beside them would have to wait:
+    /// each takes its turn for up to a millisecond.
+    pub fn is_crowded(&self) -> bool {
+        self.0.grounds.spinning.count() > CROWD_A_THREAD * self.0.workers
     }
 
     /// A place for one more live guest, if there is one.
@@ -159,10 +186,6 @@ impl Drop for Inner {
 /// once: holding some back would delay a guest that only has to wake and end
 /// behind others that compute, which taking turns does not.
 fn guest_runtime(workers: usize) -> Result<Runtime, Error> {
-    let workers = match workers {
-        0 => std::thread::available_parallelism().map_or(2, |count| count.get()),
-        workers => workers,
-    };
     Builder::new_multi_thread()
         .worker_threads(workers)
         .max_blocking_threads(DISK_THREADS)

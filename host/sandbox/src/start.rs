@@ -28,6 +28,8 @@ use crate::outcome;
 use crate::plugin::{Component, Plugin, Work};
 use crate::replay::Replay;
 use crate::role::Linked;
+use crate::spinning::Spinning;
+use crate::stage;
 use crate::ticker::Ticker;
 use crate::vitals::{Interruption, Vitals};
 
@@ -90,6 +92,7 @@ impl Stop {
 pub(crate) struct Grounds {
     pub(crate) loader: Arc<Loader>,
     pub(crate) ticker: Ticker,
+    pub(crate) spinning: Spinning,
     pub(crate) roots: Arc<Roots>,
 }
 
@@ -246,15 +249,22 @@ impl Begun {
         let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = *self;
         let before_us = finishing.cpu_us;
         let mut nanos = 0;
-        let run = pin!(guest_of(component, Guest::new(calls, grounds), &input, grounds));
-        let ending = watch(run, &vitals, |poll| {
+        let mut turns = grounds.spinning.guest();
+        // Pinned within the call: the guest, its store and its slot are gone when the
+        // call is over, and only then is its end told.
+        let guest = guest_of(component, Guest::new(calls, grounds), &input, grounds);
+        let ending = watch(pin!(guest), &vitals, |poll| {
             let is_free = is_prepaid && vitals.is_replaying();
             let polled = {
                 let _computing = grounds.ticker.computing();
                 let begun = Instant::now();
                 let polled = poll();
+                let turn = begun.elapsed();
+                if polled.is_pending() {
+                    turns.took(turn);
+                }
                 if !is_free {
-                    nanos += begun.elapsed().as_nanos() as u64;
+                    nanos += turn.as_nanos() as u64;
                 }
                 polled
             };
@@ -324,15 +334,18 @@ fn place<'a>(plugin: &Component, loader: &'a Loader) -> Result<Place<'a>, Error>
 }
 
 async fn in_store(linked: &Linked, engine: &Engine, guest: Guest, input: &Payload, limits: &GuestLimits) -> Outcome {
-    let mut store = match store(engine, guest, limits) {
+    let made = stage::instantiate().in_scope(|| store(engine, guest, limits));
+    let mut store = match made {
         Ok(store) => store,
         Err(error) => return outcome::host_failure(format!("no store could be made for the guest: {error:#}")),
     };
-    match linked.call(&mut store, input).await {
+    let outcome = match linked.call(&mut store, input).await {
         Ok(Ok(output)) => Outcome::Completed(output),
         Ok(Err(error)) => Outcome::Failed(error),
         Err(error) => outcome::of_error(&error, store.data().limiter.refused_memory(), limits.memory_bytes),
-    }
+    };
+    stage::drop().in_scope(|| drop(store));
+    outcome
 }
 
 fn store(engine: &Engine, guest: Guest, limits: &GuestLimits) -> wasmtime::Result<Store<Guest>> {

@@ -117,7 +117,7 @@ impl Append {
     }
 
     /// Refuses a blob that is not what its digest says, or two trees could be given
-    /// each other's answers. Slow for large ones, so not for the writer's thread.
+    /// each other's answers. Slow for large ones, so not for where others wait.
     pub(crate) fn check_blobs(&self) -> Result<(), Error> {
         for entry in &self.journal {
             if let Some(blob) = &entry.blob {

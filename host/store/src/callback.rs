@@ -1,5 +1,6 @@
-//! Calling what callers gave us. Code of theirs that panics must not take a thread
-//! of the store along, which serves everybody.
+//! Calling what callers gave us. Code of theirs that panics must not take the thread
+//! along that it is called on: one of the store's serves everybody, and one that called
+//! the store is not to blame.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -8,12 +8,10 @@
 mod address;
 mod append;
 mod callback;
-mod doomed;
 mod error;
 mod frame;
 mod memory;
 mod plugin;
-mod queue;
 mod sqlite;
 mod store;
 mod upkeep;
@@ -26,7 +24,7 @@ pub use append::{Append, Blob, Done, JournalEntry, StoredEvent, TreeFilter, Tree
 pub use error::Error;
 pub use frame::EVENT_LIMIT_BYTES;
 pub use plugin::{PluginRow, digest};
-pub use queue::{QUEUE_HIGH_WATER_BYTES, QUEUE_LIMIT_BYTES};
+pub use sqlite::{QUEUE_HIGH_WATER_BYTES, QUEUE_LIMIT_BYTES};
 pub use store::{BoxFuture, Messages, Owner, Snapshot, Stats, Store};
 pub use upkeep::{Problem, Removed, TreeSize};
 
@@ -35,7 +33,7 @@ pub use upkeep::{Problem, Removed, TreeSize};
 /// written to. Whatever would write fails there, with [`Error::Unusable`].
 pub async fn look(url: &str) -> Result<Arc<dyn Store>, Error> {
     match Address::parse(url)? {
-        Address::Memory => Ok(Arc::new(memory::Memory::open()?)),
+        Address::Memory => Ok(Arc::new(memory::Memory::open())),
         Address::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::look(path).await?)),
     }
 }
@@ -46,7 +44,7 @@ pub async fn look(url: &str) -> Result<Arc<dyn Store>, Error> {
 /// brought to the newest schema. Needs a Tokio runtime.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
     match Address::parse(url)? {
-        Address::Memory => Ok(Arc::new(memory::Memory::open()?)),
+        Address::Memory => Ok(Arc::new(memory::Memory::open())),
         Address::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::open(path).await?)),
     }
 }

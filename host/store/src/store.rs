@@ -11,8 +11,9 @@ use crate::{Append, Done, Error, PluginRow, Problem, Removed, StoredEvent, TreeF
 /// A future that a store hands out.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Takes messages for this host's trees as they arrive, on a thread of the store:
-/// hand them on and return.
+/// Takes messages for this host's trees as they arrive: hand them on and return. It is
+/// called on a thread of the store or, where there is nothing to wait for, by
+/// [`Store::post`] and [`Store::watch`] before they return, so it must call neither.
 pub type Messages = Box<dyn Fn(Vec<(RootId, Vec<u8>)>) + Send + Sync>;
 
 /// The seq that a snapshot is of, and the state after it.
@@ -34,7 +35,8 @@ pub enum Owner {
 /// Counters of one open store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Transactions committed; each stands for one wait for the disk.
+    /// Transactions committed, each of which stands for one wait for the disk; in
+    /// memory, changes made.
     pub commits: u64,
     /// Events made durable.
     pub events: u64,
@@ -44,15 +46,20 @@ pub struct Stats {
 
 /// The log of all trees, and what hosts share besides.
 ///
-/// Everything that is written goes through one queue, in call order. Writes take
-/// their place in it when they are called, not when their future is polled.
+/// Everything is written in call order. Writes take their place when they are called,
+/// not when their future is polled: in a queue where there is a disk to wait for. Where
+/// there is none they are made before the call returns.
 pub trait Store: Send + Sync + 'static {
-    /// Queues the events of one decision and returns at once.
+    /// Writes the events of one decision, and does not wait for a disk.
     ///
-    /// `done` is called exactly once, on a thread of the store, after the append is
-    /// durable or has failed, and in call order for each tree. Calling it must not
-    /// block: every tree waits for it. (Only on a closed store is it called before
-    /// `append` returns.)
+    /// `done` is called exactly once, after the append is durable or has failed: on a
+    /// thread of the store or, where there is nothing to wait for (in memory, or on a
+    /// closed store), before `append` returns. So hold no lock across this call that
+    /// `done` takes. It may call the store and must not block: every tree waits for it.
+    ///
+    /// The owner of a tree makes one append after the other, on one thread at a time,
+    /// and is answered in that order. If two threads append to one tree at once, the
+    /// fence decides.
     ///
     /// After one append of a tree has failed, every append of that tree that was
     /// queued before `done` was told fails too.
@@ -205,8 +212,8 @@ pub trait Store: Send + Sync + 'static {
     /// Counters since the store was opened.
     fn stats(&self) -> Stats;
 
-    /// Writes out what is queued, then lets go of the file. Whatever is asked for
-    /// afterwards is [`Error::Closed`]. A store that is dropped instead does the
-    /// same in its own time.
+    /// Writes out what is queued, then lets go of the file, or of the memory. Whatever
+    /// is asked for afterwards is [`Error::Closed`]. A store that is dropped instead
+    /// does the same in its own time.
     fn close(&self) -> BoxFuture<'_, Result<(), Error>>;
 }

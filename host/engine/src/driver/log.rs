@@ -8,8 +8,8 @@ use super::waiting::Answer;
 use crate::append::append;
 use crate::ended::Ended;
 use crate::error::Error;
-use crate::events::Reached;
 use crate::mailbox::Input;
+use crate::stage;
 
 /// What one run adds to a snapshot takes about as long to read as so many events
 /// take to fold.
@@ -33,18 +33,22 @@ impl Driver {
             return;
         }
         self.note_decisions(&events);
-        let append = append(&self.tree, self.queued_seq, &events, std::mem::take(&mut self.journals));
+        let journals = std::mem::take(&mut self.journals);
+        let append = stage::serialise().in_scope(|| append(&self.tree, self.queued_seq, &events, journals));
         self.queued_seq = self.tree.seq();
         self.appends_queued += 1;
         if self.mailbox.feed.is_watched() {
             self.mailbox.feed.remember(append.expected_seq + 1, &append.events);
         }
         let (mailbox, number, seq) = (self.mailbox.clone(), self.appends_queued, self.queued_seq);
-        let done = move |result| {
+        let done = move |result: Result<(), pleach_store::Error>| {
+            if result.is_ok() {
+                mailbox.feed.reach(seq);
+            }
             // The driver may be gone: then nobody waits for this.
             let _ = mailbox.send(Input::Durable { append: number, seq, result });
         };
-        self.shared.store.append(append, Box::new(done));
+        stage::append().in_scope(|| self.shared.store.append(append, Box::new(done)));
         self.take_snapshot();
     }
 
@@ -97,7 +101,6 @@ impl Driver {
             Ok(()) => {
                 self.appends_durable = append;
                 self.durable_seq = seq;
-                self.mailbox.feed.advance(Reached { seq, ended: false });
                 while self.held.front().is_some_and(|(wanted, _)| *wanted <= seq) {
                     if let Some((_, answer)) = self.held.pop_front() {
                         answer.send();
@@ -164,7 +167,7 @@ impl Driver {
             }
         }
         if self.decides() {
-            self.start_guests();
+            stage::dispatch().in_scope(|| self.start_guests());
         }
     }
 }

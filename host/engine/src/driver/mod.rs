@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use pleach_kernel::{Caller, Finish, Outcome, RunId, Surface, Timestamp, Tree, Usage};
+use pleach_sandbox::Call;
 use pleach_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -33,14 +34,22 @@ use crate::mailbox::{Ask, Input, Mailbox};
 use crate::meter::Pools;
 use crate::missing::Missing;
 use crate::registry::Registry;
+use crate::stage;
 use code::Codes;
 use guests::{Guest, Starting};
 use journal::Intent;
 use park::Parking;
 use waiting::{Answer, Waiting};
 
+/// From so many runs on that a decision is about, it takes milliseconds, for which
+/// guests on the same thread would have to wait.
+const LARGE: usize = 1_000;
+
 /// Inputs that are decided on together.
 const BATCH: usize = 4_096;
+
+/// A tree keeps room for so many between turns.
+const USUAL_BATCH: usize = 32;
 
 /// What every driver of a host works with.
 pub(crate) struct Shared {
@@ -55,8 +64,29 @@ pub(crate) struct Shared {
     pub habits: Habits,
 }
 
+/// Which threads a driver runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Those of guests, where waking it costs nothing.
+    BesideGuests,
+    /// The host's own: for what would hold up guests, or where guests would hold it up.
+    Apart,
+}
+
+/// How a driver's task has ended.
+pub(crate) enum Driven {
+    /// Every run has ended and that is on disk; or why the tree could not go on.
+    Ended(Option<Error>),
+    /// It is to go on in another place.
+    Moves(Box<Driver>),
+}
+
 pub(crate) struct Driver {
     shared: Arc<Shared>,
+    place: Place,
+    /// Taken out of the mailbox, and not decided on yet.
+    taken: Vec<Input>,
+    begun: bool,
     tree: Tree,
     mailbox: Arc<Mailbox>,
     inbox: mpsc::UnboundedReceiver<Input>,
@@ -126,6 +156,9 @@ impl Driver {
         let (stops, decisions) = (tree.stop_count(), tree.decision_count());
         Self {
             shared,
+            place: if tree.runs().len() < LARGE { Place::BesideGuests } else { Place::Apart },
+            taken: Vec::new(),
+            begun: false,
             mailbox,
             inbox,
             line,
@@ -165,38 +198,73 @@ impl Driver {
         self.held.push_back((self.tree.seq(), Answer::Opened(reply)));
     }
 
-    /// Runs the tree until every run of it has ended and that is on disk; why it
-    /// could not, if so.
-    pub(crate) async fn run(mut self) -> Option<Error> {
-        self.resume();
-        self.turn();
-        while !self.is_done() {
-            // Where the disk cannot keep up, guests are not answered until it has
-            // caught up: else one that asks without end would fill memory.
-            self.shared.store.room().await;
-            let due = self.next_due();
-            let first = tokio::select! {
-                biased;
-                input = self.inbox.recv() => input,
-                () = sleep_until(due) => None,
-            };
-            let mut next = first;
-            let mut taken = 0;
-            while let Some(input) = next {
+    /// Where it is to run.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Runs the tree until it has ended, or the driver has to move.
+    pub(crate) async fn run(mut self: Box<Self>) -> Driven {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.resume();
+            self.turn();
+        }
+        // What was taken in before it moved is answered, even if that was the last.
+        while !self.taken.is_empty() || !self.is_done() {
+            if self.taken.is_empty() && !self.take_in().await {
+                return Driven::Moves(self);
+            }
+            let mut taken = std::mem::take(&mut self.taken);
+            for input in taken.drain(..) {
                 self.take(input);
-                taken += 1;
-                next = if taken < BATCH { self.inbox.try_recv().ok() } else { None };
+            }
+            if taken.capacity() <= USUAL_BATCH {
+                self.taken = taken;
             }
             self.turn();
         }
         self.leave();
-        self.broken.as_ref().map(|cause| self.stopped_by(cause))
+        Driven::Ended(self.broken.as_ref().map(|cause| self.stopped_by(cause)))
+    }
+
+    /// Waits for something to do, and takes it in; whether it is to be done here.
+    async fn take_in(&mut self) -> bool {
+        // Where the disk cannot keep up, guests are not answered until it has
+        // caught up: else one that asks without end would fill memory.
+        self.shared.store.room().await;
+        let due = self.next_due();
+        let first = tokio::select! {
+            biased;
+            input = self.inbox.recv() => input,
+            () = sleep_until(due) => None,
+        };
+        let mut weight = 0;
+        let mut next = first;
+        while let Some(input) = next {
+            weight += self.weight(&input);
+            self.taken.push(input);
+            next = if self.taken.len() < BATCH { self.inbox.try_recv().ok() } else { None };
+        }
+        let place = match weight >= LARGE || self.shared.guests.is_crowded() {
+            true => Place::Apart,
+            false => Place::BesideGuests,
+        };
+        std::mem::replace(&mut self.place, place) == place
+    }
+
+    /// About how many runs have to be looked at for an input.
+    fn weight(&self, input: &Input) -> usize {
+        match input {
+            Input::Call { call: Call::SpawnGroup { members, .. }, .. } => members.len(),
+            Input::Call { call: Call::Cancel { .. }, .. } | Input::Ask(_) | Input::Detach => self.tree.runs().len(),
+            _ => 1,
+        }
     }
 
     /// Takes up the guests that ran when the log ended: those whose end is
     /// settled have no more to say, the others are run again from the start.
     fn resume(&mut self) {
-        self.mailbox.feed.advance(crate::events::Reached { seq: self.durable_seq, ended: false });
+        self.mailbox.feed.reach(self.durable_seq);
         let now = self.shared.clock.now();
         let active: Vec<RunId> = self.tree.active_guests().collect();
         for run in active {
@@ -226,13 +294,17 @@ impl Driver {
     fn turn(&mut self) {
         let now = self.shared.clock.now();
         if self.decides() {
-            self.tree.tick(now);
-            self.end_parked(now);
-            // Joins that are decided now free places, and starting fills them.
-            self.resume_waiting(now);
-            self.park_waiting();
-            self.start_woken();
-            self.start_ready(now);
+            stage::decide().in_scope(|| {
+                self.tree.tick(now);
+                self.end_parked(now);
+                // Joins that are decided now free places, and starting fills them.
+                self.resume_waiting(now);
+            });
+            stage::dispatch().in_scope(|| {
+                self.park_waiting();
+                self.start_woken();
+                self.start_ready(now);
+            });
         }
         self.stop_guests();
         self.commit();
@@ -246,8 +318,8 @@ impl Driver {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Call { run, call } => self.guest_call(run, call),
-            Input::Finished(finish) => self.guest_finished(finish),
+            Input::Call { run, call } => stage::decide().in_scope(|| self.guest_call(run, call)),
+            Input::Finished(finish) => stage::settle().in_scope(|| self.guest_finished(finish)),
             Input::Parked(parked) => self.guest_parked(parked),
             Input::Ask(ask) => self.operator_ask(ask),
             Input::Durable { append, seq, result } => self.durable(append, seq, result),
@@ -336,7 +408,7 @@ impl Driver {
                 let _ = reply.send(Err(why.clone()));
             }
         }
-        self.mailbox.feed.advance(crate::events::Reached { seq: self.durable_seq, ended: true });
+        self.mailbox.feed.end();
     }
 
     /// Why nothing more is decided here, if so.

@@ -66,6 +66,15 @@ impl Guests for SimGuests {
         stop
     }
 
+    fn drive(&self, driver: BoxFuture<'static, ()>) {
+        tokio::spawn(driver);
+    }
+
+    fn is_crowded(&self) -> bool {
+        // Now and then, so that drivers move.
+        self.world.lock().said.is_multiple_of(7)
+    }
+
     fn live(&self) -> &Live {
         &self.live
     }

@@ -3,11 +3,13 @@
 
 use pleach_kernel::{Payload, Role};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use wasmtime::Store;
 
 use super::{Answer, empty_object, invalid_output, output_of, parse, plugin_error};
 use crate::bindings::judge::{JudgeError, JudgePre, JudgeRequest, Outcome, Verdict};
 use crate::guest::Guest;
+use crate::stage;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,13 +34,13 @@ pub(super) async fn call(pre: &JudgePre<Guest>, store: &mut Store<Guest>, input:
         Ok(input) => input,
         Err(error) => return Ok(Err(error)),
     };
-    let judge = pre.instantiate_async(&mut *store).await?;
+    let judge = pre.instantiate_async(&mut *store).instrument(stage::instantiate()).await?;
     let request = JudgeRequest {
         subject: subject.as_str().to_owned(),
         criteria: criteria.unwrap_or_else(empty_object).as_str().to_owned(),
         seed: store.data().calls.seed(),
     };
-    Ok(match judge.call_judge(store, &request).await? {
+    Ok(match judge.call_judge(store, &request).instrument(stage::call()).await? {
         Ok(verdict) => answer(verdict),
         Err(JudgeError { code, message, retryable, details }) => Err(plugin_error(code, message, retryable, details)),
     })

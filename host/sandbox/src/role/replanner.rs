@@ -5,12 +5,14 @@
 
 use pleach_kernel::{Grant, Payload, Role, RunError, RunStatus, Scope};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use wasmtime::Store;
 
 use super::{Answer, empty_object, invalid_output, output_of, parse, plugin_error};
 use crate::bindings::replanner::{Child, Plan, PlanAction, PlannedSpawn, ReplanRequest, ReplannerError, ReplannerPre};
 use crate::capability::{run_error, run_status};
 use crate::guest::Guest;
+use crate::stage;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,8 +79,8 @@ pub(super) async fn call(
         Ok(input) => request(input, store.data().calls.seed()),
         Err(error) => return Ok(Err(error)),
     };
-    let replanner = pre.instantiate_async(&mut *store).await?;
-    Ok(match replanner.call_replan(store, &request).await? {
+    let replanner = pre.instantiate_async(&mut *store).instrument(stage::instantiate()).await?;
+    Ok(match replanner.call_replan(store, &request).instrument(stage::call()).await? {
         Ok(plan) => answer(plan),
         Err(ReplannerError { code, message, retryable, details }) => {
             Err(plugin_error(code, message, retryable, details))

@@ -3,11 +3,13 @@
 
 use pleach_kernel::{Payload, Role, RunError};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use wasmtime::Store;
 
 use super::{Answer, empty_object, invalid_output, output_of, parse, plugin_error};
 use crate::bindings::router::{RouteChoice, RouteRequest, RouterError, RouterPre};
 use crate::guest::Guest;
+use crate::stage;
 
 /// The route that there always is.
 const DEFAULT: &str = "default";
@@ -38,14 +40,14 @@ pub(super) async fn call(
         Ok(input) => input,
         Err(error) => return Ok(Err(error)),
     };
-    let router = pre.instantiate_async(&mut *store).await?;
+    let router = pre.instantiate_async(&mut *store).instrument(stage::instantiate()).await?;
     let request = RouteRequest {
         subject: subject.as_str().to_owned(),
         routes,
         config: config.unwrap_or_else(empty_object).as_str().to_owned(),
         seed: store.data().calls.seed(),
     };
-    Ok(match router.call_route(store, &request).await? {
+    Ok(match router.call_route(store, &request).instrument(stage::call()).await? {
         Ok(choice) => answer(choice, &request.routes),
         Err(RouterError { code, message, retryable, details }) => Err(plugin_error(code, message, retryable, details)),
     })

@@ -1,12 +1,12 @@
 //! Stopping guests: a signal, an interruption, the end of the host.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use pleach_kernel::Outcome;
-use pleach_sandbox::{Call, GuestLimits, Plugin, Sandbox};
+use pleach_kernel::{Finish, Outcome, RunId};
+use pleach_sandbox::{Call, GuestLimits, Kernel, Parked, Plugin, Sandbox, Stop};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::fake::{Fake, component, job, load, output, sandbox, start};
 
@@ -81,6 +81,55 @@ async fn a_killed_guest_is_stopped_wherever_it_waits() {
         stop.kill();
         stop.cancel();
         assert!(finishes.is_empty(), "it ended once");
+    }
+}
+
+/// Counts who still holds it when it is told of an end.
+struct Held {
+    itself: Weak<Self>,
+    unanswered: Mutex<Vec<Call>>,
+    asked: Notify,
+    holders: mpsc::UnboundedSender<usize>,
+}
+
+impl Kernel for Held {
+    fn call(&self, _: RunId, call: Call) {
+        self.unanswered.lock().unwrap().push(call);
+        self.asked.notify_one();
+    }
+
+    fn finished(&self, _: Finish) {
+        let _ = self.holders.send(self.itself.strong_count());
+    }
+
+    fn parked(&self, _: Parked) {
+        let _ = self.holders.send(self.itself.strong_count());
+    }
+
+    fn now_nanos(&self) -> u64 {
+        crate::fake::nanos_now()
+    }
+}
+
+#[tokio::test]
+async fn a_guest_is_out_of_memory_before_its_end_is_told() {
+    let (sandbox, plugin) = scripted().await;
+    let kill = |stop: &Stop| stop.kill();
+    let park = |stop: &Stop| stop.park();
+    for end in [&kill as &dyn Fn(&Stop), &park] {
+        let (holders, mut told) = mpsc::unbounded_channel();
+        let held = Arc::new_cyclic(|itself| Held {
+            itself: itself.clone(),
+            unanswered: Mutex::default(),
+            asked: Notify::new(),
+            holders,
+        });
+        let steps = json!([{"op": "query"}]);
+        let stop = sandbox.start(&plugin, job(&sandbox, &steps, |_| {}), held.clone());
+        held.asked.notified().await;
+        end(&stop);
+        // This test, and whoever tells it: the guest's store held it too.
+        assert_eq!(told.recv().await, Some(2));
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the store in memory holds, and the rules of changing it. Threads, queue and
-//! answers are in `mod.rs`.
+//! What the store in memory holds, and the rules of changing it. Locks and answers are
+//! in `mod.rs`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +21,8 @@ pub(super) struct Content {
     pub(super) components: HashMap<String, Vec<u8>>,
     policies: HashMap<Tenant, Vec<String>>,
     pub(super) bytes: HashMap<Tenant, u64>,
+    /// Those that nobody has taken yet, oldest first.
+    pub(super) messages: Vec<(RootId, Vec<u8>)>,
 }
 
 pub(super) struct Tree {
@@ -39,8 +41,8 @@ impl Content {
         self.trees.values()
     }
 
-    /// Takes the events out of an append that follows.
-    pub(super) fn append(&mut self, append: &mut Append) -> Result<(), Error> {
+    /// Keeps an append, if it follows.
+    pub(super) fn append(&mut self, append: Append) -> Result<(), Error> {
         match self.tree(append.root) {
             Some(tree) => {
                 append.follows(tree.summary.last_seq, &tree.summary.tenant)?;
@@ -51,20 +53,21 @@ impl Content {
                 append.journal_follows(|_| Ok::<_, Error>(0))?;
             }
         }
-        let number = *self.by_root.entry(append.root).or_insert_with(|| {
+        let Append { root, tenant, expected_seq: _, events, summary, forget, journal } = append;
+        let number = *self.by_root.entry(root).or_insert_with(|| {
             self.next_number += 1;
             self.next_number
         });
-        let tree = self.trees.entry(number).or_insert_with(|| Tree::new(append.summary.clone()));
+        let tree = self.trees.entry(number).or_insert_with(|| Tree::new(summary.clone()));
         let created_at = tree.summary.created_at;
-        tree.summary = TreeSummary { created_at, ..append.summary.clone() };
-        let bytes = self.bytes.entry(append.tenant.clone()).or_default();
-        *bytes += append.events.iter().map(|event| frame::stored_len(event)).sum::<u64>();
-        tree.events.append(&mut append.events);
-        for run in &append.forget {
-            *bytes -= tree.journals.forget(*run, &mut self.blobs);
+        tree.summary = TreeSummary { created_at, ..summary };
+        let bytes = self.bytes.entry(tenant).or_default();
+        *bytes += events.iter().map(|event| frame::stored_len(event)).sum::<u64>();
+        tree.events.extend(events);
+        for run in forget {
+            *bytes -= tree.journals.forget(run, &mut self.blobs);
         }
-        for entry in &append.journal {
+        for entry in journal {
             *bytes += tree.journals.push(entry, &mut self.blobs);
         }
         Ok(())
@@ -101,6 +104,7 @@ impl Content {
             }
             *self.bytes.entry(tree.summary.tenant).or_default() -= size.bytes();
         }
+        self.messages.retain(|(to, _)| *to != root);
         Ok(Removed { events: size.events, bytes: size.bytes() })
     }
 
@@ -159,8 +163,14 @@ impl Content {
         found.into_iter().rev().take(limit).collect()
     }
 
+    pub(super) fn post(&mut self, root: RootId, message: Vec<u8>) -> Result<(), Error> {
+        self.tree(root).ok_or(Error::NoSuchTree { tree: root })?;
+        self.messages.push((root, message));
+        Ok(())
+    }
+
+    /// Keeps a component that was found to be what its row says.
     pub(super) fn put_plugin(&mut self, row: PluginRow, component: Vec<u8>) -> Result<bool, Error> {
-        row.check(&component)?;
         let key = (row.tenant.clone(), row.name.clone(), row.version.clone());
         let stored = self.plugins.get(&key).map(|row| row.digest.as_str());
         if !row.is_new(stored)? {

@@ -77,18 +77,18 @@ impl Journals {
     }
 
     /// Adds an entry that was found to follow; by how much the tree has grown.
-    pub(super) fn push(&mut self, entry: &JournalEntry, blobs: &mut Blobs) -> u64 {
+    pub(super) fn push(&mut self, entry: JournalEntry, blobs: &mut Blobs) -> u64 {
         let journal = self.runs.entry(entry.run).or_default();
-        journal.entries.push(entry.body.clone());
         let mut grown = frame::stored_len(&entry.body);
-        if let Some(blob) = &entry.blob
+        journal.entries.push(entry.body);
+        if let Some(blob) = entry.blob
             && journal.digests.insert(blob.digest.clone())
         {
             let runs = self.mentions.entry(blob.digest.clone()).or_default();
             *runs += 1;
             if *runs == 1 {
-                blobs.mention(blob);
                 grown += blob.body.len() as u64;
+                blobs.mention(blob);
             }
         }
         grown
@@ -110,8 +110,8 @@ impl Blobs {
     }
 
     /// One more tree mentions it.
-    fn mention(&mut self, blob: &Blob) {
-        let kept = self.kept.entry(blob.digest.clone()).or_insert_with(|| (blob.body.clone(), 0));
+    fn mention(&mut self, blob: Blob) {
+        let kept = self.kept.entry(blob.digest).or_insert_with(|| (blob.body, 0));
         kept.1 += 1;
     }
 

@@ -1,8 +1,9 @@
 //! The store in one SQLite file: one thread writes, a few connections read.
 //!
 //! This file is the handle and nothing but wiring. The write path is `writer.rs`
-//! (thread, answers) over `batch.rs` (the SQL of appends) and `task.rs` (all other
-//! writes); reading is `readers.rs` (connections). The SQL of each thing that is kept
+//! (thread, answers) behind `queue.rs` and over `batch.rs` (the SQL of appends) and
+//! `task.rs` (all other writes), with `doomed.rs` for what a failure takes along;
+//! reading is `readers.rs` (connections). The SQL of each thing that is kept
 //! is in a file of its name: `tree.rs`, `journal.rs`, `blobs.rs`, `snapshot.rs`,
 //! `plugins.rs`, `policies.rs`, `mail.rs`. `open.rs`, `look.rs` and `schema.rs` find out what a
 //! file is, `hosts.rs` who is alive, `watch.rs` what other processes do. Looking after
@@ -12,6 +13,7 @@ mod backup;
 mod batch;
 mod blobs;
 mod check;
+mod doomed;
 mod fault;
 mod hosts;
 mod journal;
@@ -20,6 +22,7 @@ mod mail;
 mod open;
 mod plugins;
 mod policies;
+mod queue;
 mod readers;
 mod remove;
 mod schema;
@@ -39,15 +42,17 @@ use std::thread::JoinHandle;
 use pleach_kernel::{RootId, Tenant, Timestamp};
 use rusqlite::Connection;
 
-use crate::queue::Queue;
 use crate::store::{BoxFuture, Messages, Owner, Snapshot, Stats, Store};
 use crate::{Append, Done, Error, PluginRow, Problem, Removed, StoredEvent, TreeFilter, TreeSize, TreeSummary};
 
 use hosts::Hosts;
 use open::Opened;
+use queue::Queue;
 use readers::Readers;
-use task::{Task, alone, task};
+use task::{alone, task};
 use watch::Watcher;
+
+pub use queue::{QUEUE_HIGH_WATER_BYTES, QUEUE_LIMIT_BYTES};
 
 /// A store in a file, as long as this value lives.
 pub(crate) struct Sqlite {
@@ -58,7 +63,7 @@ pub(crate) struct Sqlite {
 /// What the handle and its threads have in common.
 struct Shared {
     path: String,
-    queue: Queue<Box<dyn Task>>,
+    queue: Queue,
     readers: Readers,
     hosts: Hosts,
     watcher: Watcher,
@@ -166,8 +171,7 @@ impl Shared {
         ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let (task, answer) = task(ask);
-        // A task that is refused is dropped, which its answer shows.
-        let _ = self.queue.work(task);
+        self.queue.task(task, 0);
         async move { answer.await.unwrap_or(Err(Error::Closed)) }
     }
 
@@ -215,8 +219,7 @@ impl Store for Sqlite {
     fn put_snapshot(&self, root: RootId, seq: u64, body: Vec<u8>) -> BoxFuture<'_, Result<(), Error>> {
         let (shared, bytes) = (self.shared.clone(), body.len());
         let (task, answer) = task(move |conn| snapshot::put(conn, shared.hosts.id(), root, seq, &body));
-        // A task that is refused is dropped, which its answer shows.
-        let _ = self.shared.queue.heavy_work(task, bytes);
+        self.shared.queue.task(task, bytes);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
     }
 
@@ -357,8 +360,7 @@ impl Store for Sqlite {
 
     fn vacuum(&self) -> BoxFuture<'_, Result<(), Error>> {
         let (task, answer) = alone(backup::vacuum);
-        // A task that is refused is dropped, which its answer shows.
-        let _ = self.shared.queue.work(task);
+        self.shared.queue.task(task, 0);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
     }
 

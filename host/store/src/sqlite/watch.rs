@@ -193,7 +193,6 @@ fn data_version(conn: &Connection) -> Result<i64, Error> {
 fn take(shared: &Shared) -> Result<Vec<(RootId, Vec<u8>)>, Error> {
     let host = shared.hosts.id().to_owned();
     let (taking, taken) = task(move |conn| mail::take(conn, &host));
-    // A task that is refused is dropped, which its answer shows.
-    let _ = shared.queue.work(taking);
+    shared.queue.task(taking, 0);
     taken.blocking_recv().unwrap_or(Ok(Vec::new()))
 }

@@ -7,10 +7,10 @@ use pleach_kernel::RootId;
 use rusqlite::Connection;
 
 use super::batch::{Batch, Trouble};
+use super::doomed::Doomed;
+use super::queue::{AbandonOnExit, Job, Queued};
 use super::task::{self, Task};
 use super::{Shared, fault};
-use crate::doomed::Doomed;
-use crate::queue::{AbandonOnExit, Job, Queued};
 use crate::{Done, Error};
 
 /// The thread, until the queue is closed and empty.
@@ -19,7 +19,8 @@ pub(super) fn run(connection: Connection, shared: &Shared) {
     let mut writer = Writer { connection, shared, doomed: Doomed::default() };
     while let Some(group) = shared.queue.next_group() {
         let bytes = group.bytes();
-        writer.serve(group.jobs);
+        // Like the engine's and the sandbox's stages: seen by whoever listens.
+        tracing::trace_span!(target: "pleach::stage", "commit").in_scope(|| writer.serve(group.jobs));
         shared.queue.finished(bytes);
     }
     // The next to open it need not read the log again. Whatever stands in the way
@@ -44,18 +45,18 @@ enum Answer {
 
 impl Writer<'_> {
     /// Serves a group in order: as one transaction, but for tasks that run alone.
-    fn serve(&mut self, jobs: Vec<Job<Box<dyn Task>>>) {
+    fn serve(&mut self, jobs: Vec<Job>) {
         let mut together = Vec::with_capacity(jobs.len());
         for job in jobs {
             match job {
-                Job::Work(mut task) if task.is_alone() => {
+                Job::Task(mut task) if task.is_alone() => {
                     if !together.is_empty() {
                         self.commit(std::mem::take(&mut together));
                     }
                     let failed = task.run(&self.connection).err();
                     task.answer(failed.as_ref());
                 }
-                Job::Work(_) | Job::Append(_) => together.push(job),
+                Job::Task(_) | Job::Append(_) => together.push(job),
             }
         }
         if !together.is_empty() {
@@ -64,7 +65,7 @@ impl Writer<'_> {
     }
 
     /// Writes jobs in one transaction and answers everybody in it.
-    fn commit(&mut self, jobs: Vec<Job<Box<dyn Task>>>) {
+    fn commit(&mut self, jobs: Vec<Job>) {
         let served = jobs.iter().filter_map(ticket).max().unwrap_or(0);
         let mut jobs = jobs.into_iter();
         let mut answers = Vec::with_capacity(jobs.len());
@@ -100,11 +101,7 @@ impl Writer<'_> {
     }
 
     /// One transaction. An error means that none of it counts.
-    fn write(
-        &mut self,
-        jobs: &mut impl Iterator<Item = Job<Box<dyn Task>>>,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
+    fn write(&mut self, jobs: &mut impl Iterator<Item = Job>, answers: &mut Vec<Answer>) -> Result<(), Error> {
         let conn = &self.connection;
         // Waits here, and only here, for other processes that write.
         conn.execute_batch("BEGIN IMMEDIATE").map_err(fault::during("starting to write", conn))?;
@@ -123,7 +120,7 @@ impl Writer<'_> {
                     };
                     (Answer::Append { root, done: queued.done, result }, broken)
                 }
-                Job::Work(mut task) => {
+                Job::Task(mut task) => {
                     let broken = batch.flush().and_then(|()| task::run(conn, &mut *task)).err();
                     (Answer::Task(task), broken)
                 }
@@ -150,18 +147,18 @@ impl Writer<'_> {
     }
 }
 
-fn ticket(job: &Job<Box<dyn Task>>) -> Option<u64> {
+fn ticket(job: &Job) -> Option<u64> {
     match job {
         Job::Append(queued) => Some(queued.ticket),
-        Job::Work(_) => None,
+        Job::Task(_) => None,
     }
 }
 
 /// A job whose turn did not come, because one before it ended the transaction.
-fn unserved(job: Job<Box<dyn Task>>) -> Answer {
+fn unserved(job: Job) -> Answer {
     match job {
         Job::Append(queued) => Answer::Append { root: queued.append.root, done: queued.done, result: Ok(()) },
-        Job::Work(task) => Answer::Task(task),
+        Job::Task(task) => Answer::Task(task),
     }
 }
 
@@ -181,12 +178,12 @@ mod tests {
 
     use pleach_kernel::{Tenant, Timestamp};
 
+    use super::super::queue::Queue;
     use super::super::readers::Readers;
     use super::super::task::task;
     use super::super::watch::Watcher;
     use super::super::{check, journal, open, policies, tree};
     use super::*;
-    use crate::queue::Queue;
     use crate::{Append, Blob, JournalEntry, TreeSummary, digest};
 
     /// A store's parts without its threads, so that the disk can be filled between
@@ -329,7 +326,7 @@ mod tests {
         writer.leave_pages(4);
         let document = "x".repeat(100_000);
         let (putting, mut put) = task(move |conn| policies::put(conn, &Tenant::default_tenant(), &document));
-        assert!(shared.queue.work(putting).is_ok());
+        shared.queue.task(putting, 0);
         let answers = writer.appended(vec![append(1, 0, 1)]);
         let error = put.try_recv().unwrap().unwrap_err();
         assert!(matches!(error, Error::Full { .. }), "{error}");
@@ -352,8 +349,8 @@ mod tests {
             Err::<(), _>(Error::NoSuchTree { tree: RootId(9) })
         });
         let (putting, mut put) = task(|conn| policies::put(conn, &Tenant::default_tenant(), "{\"kept\":1}"));
-        assert!(shared.queue.work(refusing).is_ok());
-        assert!(shared.queue.work(putting).is_ok());
+        shared.queue.task(refusing, 0);
+        shared.queue.task(putting, 0);
         assert_eq!(writer.appended(vec![append(1, 0, 1)]), [Ok(())]);
         assert_eq!(refused.try_recv().unwrap(), Err(Error::NoSuchTree { tree: RootId(9) }));
         assert_eq!(put.try_recv().unwrap(), Ok(1));

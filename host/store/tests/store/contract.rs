@@ -25,25 +25,15 @@ async fn hold(kind: Kind, rule: impl AsyncFnOnce(&dyn Store)) {
     }
 }
 
-/// One test a rule and store.
-macro_rules! hold_every_store_to {
-    ($($file:ident: $($rule:ident),+;)+) => {
-        mod memory {
+/// One test a rule, in a module for each store.
+macro_rules! hold {
+    ($($store:ident: $kind:ident),+ to $rules:tt) => { $( hold! { $store $kind $rules } )+ };
+    ($store:ident $kind:ident { $($file:ident: $($rule:ident),+;)+ }) => {
+        mod $store {
             $(mod $file { $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $rule() {
-                    crate::contract::hold(crate::fixture::Kind::Memory, async |store| {
-                        crate::contract::$file::$rule(store).await
-                    })
-                    .await;
-                }
-            )+ })+
-        }
-        mod sqlite {
-            $(mod $file { $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $rule() {
-                    crate::contract::hold(crate::fixture::Kind::Sqlite, async |store| {
+                    crate::contract::hold(crate::fixture::Kind::$kind, async |store| {
                         crate::contract::$file::$rule(store).await
                     })
                     .await;
@@ -53,21 +43,17 @@ macro_rules! hold_every_store_to {
     };
 }
 
-hold_every_store_to! {
+hold! { memory: Memory, sqlite: Sqlite to {
     appending:
         events_come_back_in_order_and_without_a_gap,
         an_append_that_does_not_follow_is_fenced,
         an_append_that_contradicts_itself_is_refused,
         an_append_for_another_tenants_tree_is_refused,
         an_append_of_no_events_writes_the_summary,
-        a_failed_append_dooms_what_was_queued_behind_it,
-        a_failed_append_leaves_the_rest_of_its_group_alone,
-        one_commit_carries_what_waited_for_all_trees,
         appends_from_many_threads_are_answered_in_order,
         large_events_are_kept_whole,
         a_callback_that_panics_hurts_nobody_else,
-        other_writes_keep_their_place_among_appends,
-        room_follows_what_is_queued;
+        other_writes_keep_their_place_among_appends;
     journal:
         answers_come_back_in_order_and_without_a_gap,
         a_journal_needs_no_events,
@@ -95,7 +81,6 @@ hold_every_store_to! {
         a_closed_store_answers_that_it_is_closed;
     upkeep:
         a_snapshot_takes_the_place_of_an_older_one,
-        a_snapshot_takes_its_turn_behind_appends,
         unfinished_trees_of_all_tenants_are_found_oldest_first,
         ended_trees_are_found_by_age_and_beyond_those_to_keep,
         the_size_of_a_tree_is_what_it_counts_for,
@@ -104,4 +89,19 @@ hold_every_store_to! {
         a_tree_that_has_not_ended_is_not_removed,
         a_tree_is_discarded_whether_it_has_ended_or_not,
         giving_room_back_changes_nothing;
-}
+} }
+
+// Rules of a store that queues: their writer is held still until enough waits for it.
+hold! { queueing: Sqlite to {
+    appending:
+        a_failed_append_dooms_what_was_queued_behind_it,
+        a_failed_append_leaves_the_rest_of_its_group_alone,
+        one_commit_carries_what_waited_for_all_trees,
+        room_follows_what_is_queued;
+    journal:
+        an_append_that_is_doomed_leaves_no_answer_behind,
+        a_journal_is_forgotten_several_times_in_one_commit;
+    upkeep:
+        a_snapshot_takes_its_turn_behind_appends,
+        what_is_queued_around_giving_room_back_is_written;
+} }

@@ -125,7 +125,7 @@ pub fn blob(text: &str) -> Blob {
     Blob { digest: digest(text.as_bytes()), body: text.as_bytes().to_vec() }
 }
 
-/// Queues an append now; what comes of it can be awaited.
+/// Appends now; what comes of it can be awaited.
 pub fn queue(store: &dyn Store, append: Append) -> oneshot::Receiver<Result<(), Error>> {
     let (told, answer) = oneshot::channel();
     // A test that does not look at the answer has dropped the other end.
@@ -166,7 +166,8 @@ pub async fn check_sound(store: &dyn Store) {
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
-/// The writer, held still: what is queued meanwhile waits and becomes one group.
+/// The writer of a store that queues, held still: what is queued meanwhile waits and
+/// becomes one group.
 pub struct Held {
     _release: mpsc::Sender<()>,
 }

@@ -1,7 +1,8 @@
-//! The store's tests. `contract` holds every store to the same rules; the rest is
-//! what only a file can do: last, break, and be shared.
+//! The store's tests. `contract` holds every store to the same rules, and `callback`
+//! to what it calls; the rest is what only a file can do: last, break, and be shared.
 
 mod backup;
+mod callback;
 mod compaction;
 mod contract;
 mod damage;

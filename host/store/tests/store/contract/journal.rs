@@ -83,6 +83,16 @@ pub async fn an_answer_that_does_not_follow_is_refused_with_its_append(store: &d
 pub async fn a_fenced_append_leaves_no_answer_behind(store: &dyn Store) {
     let root = tree(1);
     write(store, answers(append(root, 0, 2), 0, 0, 2)).await.unwrap();
+    let fenced = write(store, answers(append(root, 1, 1), 0, 2, 1)).await;
+    assert_eq!(fenced, Err(Error::Fenced { tree: root, expected: 1, found: 2 }));
+    check_journal(store, root, 0, 2).await;
+    write(store, answers(append(root, 2, 1), 0, 2, 1)).await.unwrap();
+    check_journal(store, root, 0, 3).await;
+}
+
+pub async fn an_append_that_is_doomed_leaves_no_answer_behind(store: &dyn Store) {
+    let root = tree(1);
+    write(store, answers(append(root, 0, 2), 0, 0, 2)).await.unwrap();
     let held = hold(store).await;
     let fenced = queue(store, answers(append(root, 1, 1), 0, 2, 1));
     let doomed = queue(store, answers(append(root, 2, 1), 0, 2, 1));
@@ -94,16 +104,26 @@ pub async fn a_fenced_append_leaves_no_answer_behind(store: &dyn Store) {
     check_journal(store, root, 0, 3).await;
 }
 
+fn forget(run: u32, append: Append) -> Append {
+    Append { forget: vec![run], ..append }
+}
+
 pub async fn a_forgotten_journal_begins_anew(store: &dyn Store) {
     let root = tree(1);
-    let forget = |run: u32, append: Append| Append { forget: vec![run], ..append };
     write(store, answers(answers(append(root, 0, 1), 1, 0, 100), 2, 0, 3)).await.unwrap();
     write(store, forget(1, append(root, 1, 1))).await.unwrap();
     check_journal(store, root, 1, 0).await;
     check_journal(store, root, 2, 3).await;
-    // Forgotten and begun in one append, and then several times in one commit.
+    // Forgotten and begun in one append, and one that never was.
     write(store, forget(2, answers(append(root, 2, 1), 2, 0, 2))).await.unwrap();
     check_journal(store, root, 2, 2).await;
+    write(store, forget(9, append(root, 3, 0))).await.unwrap();
+    check_log(store, root, 3).await;
+}
+
+pub async fn a_journal_is_forgotten_several_times_in_one_commit(store: &dyn Store) {
+    let root = tree(1);
+    write(store, answers(append(root, 0, 3), 2, 0, 2)).await.unwrap();
     let held = hold(store).await;
     let waiting = [
         queue(store, answers(append(root, 3, 1), 1, 0, 70)),

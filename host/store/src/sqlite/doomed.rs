@@ -8,13 +8,13 @@ use std::collections::{HashMap, HashSet};
 
 use pleach_kernel::RootId;
 
+use super::queue::{Queue, Queued};
 use crate::callback::tell;
-use crate::queue::{Queue, Queued};
 use crate::{Done, Error};
 
-/// What a writer remembers of failed appends.
+/// What the writer remembers of failed appends.
 #[derive(Default)]
-pub(crate) struct Doomed {
+pub(super) struct Doomed {
     /// The last ticket of each tree that was given out before its owner could know.
     until: HashMap<RootId, u64>,
     /// Trees whose owners were told of a failure in the group at hand.
@@ -23,7 +23,7 @@ pub(crate) struct Doomed {
 
 impl Doomed {
     /// Refuses an append that a failure has doomed.
-    pub(crate) fn check(&self, queued: &Queued) -> Result<(), Error> {
+    pub(super) fn check(&self, queued: &Queued) -> Result<(), Error> {
         let tree = queued.append.root;
         match self.until.get(&tree) {
             Some(issued) if queued.ticket <= *issued => Err(Error::AfterFailure { tree }),
@@ -33,7 +33,7 @@ impl Doomed {
 
     /// Dooms what is queued for a tree by now, unless `error` only says that this one
     /// was doomed itself: what follows from a failure is no further failure.
-    pub(crate) fn failed<W>(&mut self, tree: RootId, error: &Error, queue: &Queue<W>) {
+    pub(super) fn failed(&mut self, tree: RootId, error: &Error, queue: &Queue) {
         if !matches!(error, Error::AfterFailure { .. }) {
             self.until.insert(tree, queue.issued());
         }
@@ -41,7 +41,7 @@ impl Doomed {
 
     /// Tells an append's owner what became of it. The first time it is a failure,
     /// whatever the owner has queued until then is doomed; from then on it knows.
-    pub(crate) fn tell<W>(&mut self, tree: RootId, done: Done, result: Result<(), Error>, queue: &Queue<W>) {
+    pub(super) fn tell(&mut self, tree: RootId, done: Done, result: Result<(), Error>, queue: &Queue) {
         if let Err(error) = &result
             && !matches!(error, Error::AfterFailure { .. })
             && self.told.insert(tree)
@@ -53,7 +53,7 @@ impl Doomed {
 
     /// Ends a group whose last ticket was `served`, and forgets what no append can
     /// meet any more.
-    pub(crate) fn end_group(&mut self, served: u64) {
+    pub(super) fn end_group(&mut self, served: u64) {
         self.told.clear();
         self.until.retain(|_, issued| *issued > served);
     }
@@ -65,8 +65,8 @@ mod tests {
 
     use pleach_kernel::{Tenant, Timestamp};
 
+    use super::super::queue::Job;
     use super::*;
-    use crate::queue::Job;
     use crate::{Append, TreeSummary};
 
     const TREE: RootId = RootId(1);
@@ -92,21 +92,21 @@ mod tests {
     }
 
     /// Takes what is queued and says which of it is doomed.
-    fn take(queue: &Queue<()>, doomed: &Doomed) -> Vec<(Box<Queued>, bool)> {
+    fn take(queue: &Queue, doomed: &Doomed) -> Vec<(Box<Queued>, bool)> {
         let jobs = queue.next_group().unwrap().jobs.into_iter();
         jobs.map(|job| match job {
             Job::Append(queued) => {
                 let refused = doomed.check(&queued).is_err();
                 (queued, refused)
             }
-            Job::Work(()) => panic!("only appends were queued"),
+            Job::Task(_) => panic!("only appends were queued"),
         })
         .collect()
     }
 
     #[test]
     fn whoever_was_told_may_go_on_though_others_behind_are_still_to_be_told() {
-        let queue = Arc::new(Queue::<()>::new());
+        let queue = Arc::new(Queue::new());
         let mut doomed = Doomed::default();
         let knowing = queue.clone();
         let go_on = move |_| knowing.append(append(), Box::new(|_| {}));
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_forgotten_once_nothing_can_meet_it() {
-        let queue = Queue::<()>::new();
+        let queue = Queue::new();
         let mut doomed = Doomed::default();
         for _ in 0..3 {
             queue.append(append(), Box::new(|_| {}));

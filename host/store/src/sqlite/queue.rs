@@ -1,6 +1,6 @@
-//! The queue in front of a store's one writer. Any number of threads add to it and
-//! never wait; the writer takes everything that is there at once, which is what
-//! makes a group commit. What is done with a group is the writer's business.
+//! The queue in front of the one writer. Any number of threads add to it and never
+//! wait; the writer takes everything that is there at once, which is what makes a
+//! group commit. What is done with a group is the writer's business.
 
 use std::collections::VecDeque;
 use std::mem::take;
@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::task::Task;
 use crate::callback::tell;
 use crate::{Append, Done, Error};
 
@@ -21,42 +22,41 @@ pub const QUEUE_LIMIT_BYTES: u64 = 512 << 20;
 /// One group is no larger than this, so that nobody waits for a very long commit.
 const GROUP_LIMIT_BYTES: usize = 32 << 20;
 
-/// What a job of the other kind is taken to weigh.
-const WORK_BYTES: usize = 256;
+/// What a task is taken to weigh, beside what it holds.
+const TASK_BYTES: usize = 256;
 
 /// Something to write.
-pub(crate) enum Job<W> {
+pub(super) enum Job {
     Append(Box<Queued>),
-    /// Whatever else this writer does in its turn.
-    Work(W),
+    Task(Box<dyn Task>),
 }
 
 /// An append in its place in the queue.
-pub(crate) struct Queued {
+pub(super) struct Queued {
     /// Numbers rise in queue order.
-    pub(crate) ticket: u64,
-    pub(crate) append: Append,
+    pub(super) ticket: u64,
+    pub(super) append: Append,
     /// Set where the queue was full, or a blob wrong; the contents are gone then.
-    pub(crate) refused: Option<Error>,
-    pub(crate) done: Done,
+    pub(super) refused: Option<Error>,
+    pub(super) done: Done,
 }
 
 /// Jobs that the writer took together.
-pub(crate) struct Group<W> {
-    pub(crate) jobs: Vec<Job<W>>,
+pub(super) struct Group {
+    pub(super) jobs: Vec<Job>,
     bytes: usize,
 }
 
-pub(crate) struct Queue<W> {
-    state: Mutex<State<W>>,
+pub(super) struct Queue {
+    state: Mutex<State>,
     filled: Condvar,
     /// Told when `bytes` falls below the high-water mark.
     room: Notify,
 }
 
-struct State<W> {
+struct State {
     /// Each with what it weighs.
-    jobs: VecDeque<(Job<W>, usize)>,
+    jobs: VecDeque<(Job, usize)>,
     /// Of the jobs and of the group that is being written.
     bytes: usize,
     /// The last ticket given out.
@@ -64,19 +64,19 @@ struct State<W> {
     closed: bool,
 }
 
-impl<W> Queue<W> {
-    pub(crate) fn new() -> Self {
+impl Queue {
+    pub(super) fn new() -> Self {
         let state = State { jobs: VecDeque::new(), bytes: 0, issued: 0, closed: false };
         Self { state: Mutex::new(state), filled: Condvar::new(), room: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<W>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // The state is whole between any two statements that could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an append; tells `done` at once where the queue is closed.
-    pub(crate) fn append(&self, mut append: Append, done: Done) {
+    pub(super) fn append(&self, mut append: Append, done: Done) {
         let mut weight = append.bytes();
         let mismatch = append.check_blobs().err();
         let mut state = self.state();
@@ -100,25 +100,19 @@ impl<W> Queue<W> {
         self.filled.notify_one();
     }
 
-    /// Adds other work; hands it back where the queue is closed.
-    pub(crate) fn work(&self, work: W) -> Result<(), W> {
-        self.heavy_work(work, 0)
-    }
-
-    /// The same for work that holds so many bytes, which count like those of appends.
-    pub(crate) fn heavy_work(&self, work: W, bytes: usize) -> Result<(), W> {
+    /// Adds a task that holds so many bytes, which count like those of appends. Where
+    /// the queue is closed the task is dropped, which its answer shows.
+    pub(super) fn task(&self, task: Box<dyn Task>, bytes: usize) {
         let mut state = self.state();
-        if state.closed {
-            return Err(work);
+        if !state.closed {
+            state.push(Job::Task(task), TASK_BYTES + bytes);
+            drop(state);
+            self.filled.notify_one();
         }
-        state.push(Job::Work(work), WORK_BYTES + bytes);
-        drop(state);
-        self.filled.notify_one();
-        Ok(())
     }
 
     /// Waits for jobs and takes them; none once the queue is closed and empty.
-    pub(crate) fn next_group(&self) -> Option<Group<W>> {
+    pub(super) fn next_group(&self) -> Option<Group> {
         let mut state = self.state();
         while state.jobs.is_empty() {
             if state.closed {
@@ -140,7 +134,7 @@ impl<W> Queue<W> {
     }
 
     /// Takes a group's weight off, once everybody in it has been answered.
-    pub(crate) fn finished(&self, bytes: usize) {
+    pub(super) fn finished(&self, bytes: usize) {
         let mut state = self.state();
         state.bytes = state.bytes.saturating_sub(bytes);
         let room = (state.bytes as u64) < QUEUE_HIGH_WATER_BYTES;
@@ -151,7 +145,7 @@ impl<W> Queue<W> {
     }
 
     /// Takes nothing more. What is queued is still to be written.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.state().closed = true;
         self.filled.notify_all();
     }
@@ -167,27 +161,23 @@ impl<W> Queue<W> {
             match job {
                 Job::Append(queued) => tell(queued.done, Err(Error::Closed)),
                 // Whoever waits for it sees that it was dropped.
-                Job::Work(_) => {}
+                Job::Task(_) => {}
             }
         }
         self.room.notify_waiters();
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.state().closed
-    }
-
-    pub(crate) fn queued_bytes(&self) -> u64 {
+    pub(super) fn queued_bytes(&self) -> u64 {
         self.state().bytes as u64
     }
 
     /// The last ticket given out.
-    pub(crate) fn issued(&self) -> u64 {
+    pub(super) fn issued(&self) -> u64 {
         self.state().issued
     }
 
     /// Resolves below the high-water mark.
-    pub(crate) async fn room(&self) {
+    pub(super) async fn room(&self) {
         loop {
             let told = self.room.notified();
             tokio::pin!(told);
@@ -201,24 +191,24 @@ impl<W> Queue<W> {
     }
 }
 
-impl<W> State<W> {
-    fn push(&mut self, job: Job<W>, weight: usize) {
+impl State {
+    fn push(&mut self, job: Job, weight: usize) {
         self.bytes += weight;
         self.jobs.push_back((job, weight));
     }
 }
 
-impl<W> Group<W> {
-    pub(crate) fn bytes(&self) -> usize {
+impl Group {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
 /// Abandons the queue when the writer's thread ends, however it ends, so that
 /// nobody waits for an answer that cannot come.
-pub(crate) struct AbandonOnExit<'a, W>(pub(crate) &'a Queue<W>);
+pub(super) struct AbandonOnExit<'a>(pub(super) &'a Queue);
 
-impl<W> Drop for AbandonOnExit<'_, W> {
+impl Drop for AbandonOnExit<'_> {
     fn drop(&mut self) {
         self.0.abandon();
     }
@@ -229,7 +219,9 @@ mod tests {
     use std::sync::mpsc;
 
     use pleach_kernel::{RootId, Tenant, Timestamp};
+    use tokio::sync::oneshot::error::TryRecvError;
 
+    use super::super::task::task;
     use super::*;
     use crate::TreeSummary;
 
@@ -251,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_group_takes_what_waits_up_to_its_limit() {
-        let queue = Queue::<()>::new();
+        let queue = Queue::new();
         for _ in 0..5 {
             queue.append(append(vec![vec![0; GROUP_LIMIT_BYTES / 2 - 4096]]), Box::new(|_| {}));
         }
@@ -267,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_in_order_and_a_closed_one_at_once() {
-        let queue = Queue::<()>::new();
+        let queue = Queue::new();
         let event = vec![vec![0; 16 << 20]];
         let fit = (QUEUE_LIMIT_BYTES / (16 << 20)) as usize - 1;
         for _ in 0..fit + 2 {
@@ -288,12 +280,14 @@ mod tests {
         let (told, answer) = mpsc::channel();
         queue.append(append(vec![]), Box::new(move |result| told.send(result).unwrap()));
         assert_eq!(answer.try_recv().unwrap(), Err(Error::Closed));
-        assert!(queue.work(()).is_err());
+        let (refused, mut answer) = task(|_| Ok(()));
+        queue.task(refused, 0);
+        assert_eq!(answer.try_recv(), Err(TryRecvError::Closed));
     }
 
     #[tokio::test]
     async fn room_is_there_once_the_writer_has_caught_up() {
-        let queue = Queue::<()>::new();
+        let queue = Queue::new();
         queue.room().await;
         queue.append(append(vec![vec![0; QUEUE_HIGH_WATER_BYTES as usize]]), Box::new(|_| {}));
         let mut waiting = Box::pin(queue.room());
