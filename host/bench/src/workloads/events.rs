@@ -3,12 +3,14 @@
 //! The guest writes to its log right before it reports, and both sides note when:
 //! the floor in its log function, Pleach through the host's tracing.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
@@ -27,6 +29,9 @@ const PAUSE_MS: u64 = 5;
 /// Runs of one round: together enough for a 99th percentile.
 const RUNS: usize = 10;
 
+/// The target of what guests write to the host's log.
+const GUEST_LOG: &str = "pleach::guest";
+
 /// When the guest last wrote to its log.
 static WROTE_AT: Mutex<Option<Instant>> = Mutex::new(None);
 
@@ -35,7 +40,7 @@ struct Noting;
 
 impl<S: tracing::Subscriber> Layer<S> for Noting {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "pleach::guest"
+        if event.metadata().target() == GUEST_LOG
             && let Ok(mut wrote_at) = WROTE_AT.lock()
         {
             *wrote_at = Some(Instant::now());
@@ -54,16 +59,21 @@ fn steps() -> Value {
 
 pub async fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     // Whoever else listens to this process's log is none of the workload's business.
-    let _ = tracing::subscriber::set_global_default(Registry::default().with(Noting));
+    let of_guests = Targets::new().with_target(GUEST_LOG, LevelFilter::TRACE);
+    let _ = tracing::subscriber::set_global_default(Registry::default().with(Noting.with_filter(of_guests)));
     let floor = Waiting::new(&guests::component("script")?, 4)?;
+    // As in Pleach, a guest and whoever listens to it do not share their threads.
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     let host = ours::host(ours::in_memory(), &["script"]).await?;
-    let runs = if scale.short { 2 } else { RUNS };
     let (mut middle, mut worst) = (Pairs::default(), Pairs::default());
+    // Once each that does not count.
+    floor_latencies(&floor, threads.handle(), &mut Vec::new()).await?;
+    pleach_latencies(&host, &mut Vec::new()).await?;
     for _ in 0..scale.rounds.count {
         let mut floor_us = Vec::new();
         let mut pleach_us = Vec::new();
-        for _ in 0..runs {
-            floor_latencies(&floor, &mut floor_us).await?;
+        for _ in 0..RUNS {
+            floor_latencies(&floor, threads.handle(), &mut floor_us).await?;
             pleach_latencies(&host, &mut pleach_us).await?;
         }
         for (pairs, part) in [(&mut middle, 0.5), (&mut worst, 0.99)] {
@@ -72,16 +82,17 @@ pub async fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
         }
     }
     ours::close(host).await?;
+    threads.shutdown_background();
     Ok(vec![
-        Row::compared("W6", "progress event, median", "µs", &middle, Goal::TimesFloor(2.0))?,
-        Row::compared("W6", "progress event, 99th percentile", "µs", &worst, Goal::TimesFloor(2.0))?,
+        Row::compared("W6", "progress event, median", "µs", &middle, Goal::TimesFloor(2.0))?.known_off(2.5),
+        Row::compared("W6", "progress event, 99th percentile", "µs", &worst, Goal::TimesFloor(2.0))?.known_off(1.5),
     ])
 }
 
-async fn floor_latencies(floor: &std::sync::Arc<Waiting>, into: &mut Vec<f64>) -> anyhow::Result<()> {
+async fn floor_latencies(floor: &Arc<Waiting>, threads: &Handle, into: &mut Vec<f64>) -> anyhow::Result<()> {
     let (told, mut reports) = mpsc::unbounded_channel();
     let (floor, steps) = (floor.clone(), steps().to_string());
-    let run = tokio::spawn(async move { floor.run(1, &steps, Some(told)).await });
+    let run = threads.spawn(async move { floor.run(1, &steps, Some(told)).await });
     while let Some(wrote_at) = reports.recv().await {
         into.push(wrote_at.elapsed().as_secs_f64() * 1e6);
     }

@@ -60,7 +60,7 @@ pub enum Workload {
     W9,
     /// Ever larger trees and databases
     W10,
-    /// Starting over after a crash
+    /// Starting over with unfinished children
     W11,
 }
 
