@@ -11,8 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::driver::{Driven, Driver, Place, Shared};
 use crate::error::Error;
 use crate::guests::BoxFuture;
-use crate::mailbox::{Ask, Input, Mailbox};
-use crate::run::Message;
+use crate::mailbox::{Ask, Input, Mailbox, Message};
 
 /// What a host is to all of its handles.
 pub(crate) struct Inner {

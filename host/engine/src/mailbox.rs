@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pleach_kernel::{Cancel, Cancelled, Finish, Query, RootId, RunId, Tenant, TreeView};
 use pleach_sandbox::{Call, Kernel, Parked, Plugin};
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -69,6 +70,13 @@ pub(crate) enum Ask {
         run: RunId,
         reply: oneshot::Sender<Result<Ended, Error>>,
     },
+}
+
+/// What one host leaves for the host that owns a tree.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Message {
+    Cancel(Cancel),
 }
 
 /// What others hold of a tree that runs here.

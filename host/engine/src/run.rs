@@ -7,22 +7,14 @@ use pleach_kernel::{
     TreeView, Usage,
 };
 use pleach_store::Owner;
-use serde::{Deserialize, Serialize};
 
 use crate::append::{Journals, append};
 use crate::ended::Ended;
 use crate::error::Error;
 use crate::events::{Events, changed_or_orphaned};
 use crate::host::Host;
-use crate::mailbox::{Ask, Mailbox};
+use crate::mailbox::{Ask, Mailbox, Message};
 use crate::recover;
-
-/// What one host leaves for the host that owns a tree.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Message {
-    Cancel(Cancel),
-}
 
 /// A run of this host, of another process with the same store, or of the past.
 #[derive(Clone)]
