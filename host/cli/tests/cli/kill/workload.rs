@@ -74,8 +74,10 @@ fn root() -> Value {
         {"op": "group", "key_prefix": "quorum", "join": {"mode": "quorum", "quorum": 2}, "members": [
             working(10), long(), working(25), long(),
         ]},
+        // One that fails first would not do: where both sleeps are over when the next
+        // host begins, either may end first.
         {"op": "group", "key_prefix": "first", "join": {"mode": "first_success"}, "members": [
-            failing(5), working(30), long(),
+            long(), working(30), long(),
         ]},
         {"op": "group", "key_prefix": "fast", "join": {"mode": "fail_fast"}, "members": [
             long(), failing(30), long(),
