@@ -111,6 +111,10 @@ impl Attention {
         self.woken.notify_all();
     }
 
+    fn messages(&self) -> Option<Arc<Messages>> {
+        self.state().messages.clone()
+    }
+
     /// Waits for the next turn; none once the store is closed.
     fn next(&self) -> Option<Turn> {
         let mut state = self.state();
@@ -120,13 +124,14 @@ impl Attention {
         let waits = |state: &mut State| !state.nudged && !state.closed;
         let waited = self.woken.wait_timeout_while(state, POLL, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let turn = Turn { messages: state.messages.clone(), nudged: std::mem::take(&mut state.nudged) };
+        let turn = Turn { is_heard: state.messages.is_some(), nudged: std::mem::take(&mut state.nudged) };
         (!state.closed).then_some(turn)
     }
 }
 
 struct Turn {
-    messages: Option<Arc<Messages>>,
+    /// Somebody takes messages.
+    is_heard: bool,
     nudged: bool,
 }
 
@@ -164,15 +169,16 @@ impl Eye {
         if moved {
             shared.watcher.committed();
         }
-        if let Some(messages) = &turn.messages
-            && (moved || turn.nudged)
-        {
+        if turn.is_heard && (moved || turn.nudged) {
             while mail::is_waiting(&conn, shared.hosts.id())? {
                 let taken = take(shared)?;
                 if taken.is_empty() {
                     break;
                 }
-                hand_over(messages, taken);
+                // Whoever listens now: one that came meanwhile gets what came after it.
+                if let Some(messages) = shared.watcher.attention.messages() {
+                    hand_over(&messages, taken);
+                }
             }
         }
         // Kept only now, so that after an error the next turn tries again.
