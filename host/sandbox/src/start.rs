@@ -9,7 +9,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pleach_kernel::{Finish, Grant, Lineage, Outcome, Payload, RunError, RunId, Timestamp, Usage};
 use wasmtime::{Engine, Store};
@@ -261,7 +261,8 @@ impl Begun {
                 let polled = poll();
                 let turn = begun.elapsed();
                 if polled.is_pending() {
-                    turns.took(turn);
+                    // One that waits does not compute, however long it did before.
+                    turns.took(if vitals.waits() { Duration::ZERO } else { turn });
                 }
                 if !is_free {
                     nanos += turn.as_nanos() as u64;

@@ -22,6 +22,8 @@ pub(crate) struct Vitals {
     parked: AtomicBool,
     failure: OnceLock<RunError>,
     host_calls: AtomicU64,
+    /// The guest waits for an answer of the kernel's.
+    waits: AtomicBool,
     /// Numbered calls that the guest has begun.
     begun: AtomicU32,
     /// Whether calls are ahead that the guest made before.
@@ -48,10 +50,19 @@ impl Vitals {
             parked: AtomicBool::new(false),
             failure: OnceLock::new(),
             host_calls: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             begun: AtomicU32::new(0),
             is_replaying: AtomicBool::new(replaying.is_some()),
             replaying: Mutex::new(replaying),
         }
+    }
+
+    pub(crate) fn set_waits(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
+    }
+
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     pub(crate) fn cancel(&self) {

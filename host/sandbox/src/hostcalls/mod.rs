@@ -283,11 +283,14 @@ impl HostCalls {
     async fn ask<T>(&mut self, is_past: bool, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, CallError> {
         let (reply, answer) = oneshot::channel();
         self.tell(call(reply));
+        self.vitals.set_waits(true);
         let answered = tokio::select! {
             biased;
-            answered = answer => answered,
-            () = self.vitals.cancelled(), if !is_past => return Err(cancelled()),
+            answered = answer => Some(answered),
+            () = self.vitals.cancelled(), if !is_past => None,
         };
+        self.vitals.set_waits(false);
+        let Some(answered) = answered else { return Err(cancelled()) };
         // A guest that is about to be dropped is not answered any more.
         if self.vitals.is_interrupted() {
             return pending().await;

@@ -84,6 +84,35 @@ async fn a_killed_guest_is_stopped_wherever_it_waits() {
     }
 }
 
+#[tokio::test]
+async fn guests_that_wait_are_no_crowd_however_long_they_computed_before() {
+    const GUESTS: usize = 40;
+    let (sandbox, plugin) = scripted().await;
+    let (asked, mut asking) = mpsc::unbounded_channel();
+    let unanswered = Mutex::new(Vec::new());
+    let (fake, _finishes) = Fake::new(move |_, call| {
+        unanswered.lock().unwrap().push(call);
+        asked.send(()).unwrap();
+    });
+    // A millisecond of work and more, and then a question that nobody answers.
+    let mut steps = vec![json!({"op": "now"}); 3_000];
+    steps.push(json!({"op": "query"}));
+    for _ in 0..GUESTS {
+        start(&sandbox, &plugin, &json!(steps), fake.clone());
+    }
+    for _ in 0..GUESTS {
+        asking.recv().await.unwrap();
+    }
+    // The last of them is still to give way.
+    tokio::time::timeout(SOON, async {
+        while sandbox.is_crowded() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("guests that wait count as a crowd");
+}
+
 /// Counts who still holds it when it is told of an end.
 struct Held {
     itself: Weak<Self>,
