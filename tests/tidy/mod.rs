@@ -10,6 +10,7 @@ use crate::scene::repository;
 /// `host/ARCHITECTURE.md`.
 const ROOMS: &[(&str, &[&str])] = &[
     ("kernel", &["serde", "serde_json", "serde_json_canonicalizer", "sha2", "thiserror"]),
+    ("graph", &["cel", "jsonschema", "pleach-kernel", "schemars", "serde", "serde-saphyr", "serde_json", "strsim"]),
     (
         "store",
         &[
@@ -47,6 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "engine",
         &[
             "cap-std",
+            "pleach-graph",
             "pleach-kernel",
             "pleach-sandbox",
             "pleach-store",
@@ -79,6 +81,7 @@ const NEVER: &[(&str, &[&str])] = &[
             "rand",
         ],
     ),
+    ("graph", &["std::fs", "std::net", "std::env", "SystemTime", "Instant::now", "async ", "tokio"]),
     ("store", &["wasmtime", "Fact::", "pleach_sandbox"]),
     ("sandbox", &["rusqlite", "pleach_store"]),
     ("engine", &["wasmtime", "rusqlite"]),

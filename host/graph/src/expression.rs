@@ -1,0 +1,399 @@
+//! Expressions: the Common Expression Language over what a graph knows.
+//!
+//! An expression is compiled once, and bounded in length, in nesting, in the
+//! steps that it takes and in the text that it makes: whoever wrote it is not
+//! trusted. It is the same in every replay: what CEL leaves open (the order of a
+//! map's keys) is settled here.
+
+mod budget;
+mod value;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::operators::{ADD, INDEX};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
+use cel::parser::{ParseErrors, Parser};
+use cel::{Context, Env};
+use pleach_kernel::Payload;
+use serde_json::Value as Json;
+
+use budget::Budget;
+use value::{from_json, to_json};
+
+/// The longest expression, in bytes.
+pub const MAX_LENGTH: usize = 1 << 10;
+
+/// How deep an expression may be nested.
+const MAX_NESTING: u16 = 32;
+
+/// How deep `map`, `filter`, `all`, `exists` and `exists_one` may lie in each other.
+const MAX_LOOPS: usize = 3;
+
+/// What an expression can look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reference {
+    /// The graph's input.
+    Input,
+    /// What is known of the graph's run.
+    Run,
+    /// A node, and the field of it that is looked at, where one is.
+    Node { id: String, field: Option<String> },
+    /// A name of the place where the expression stands: `item`, `index`, `failed`, …
+    Local(String),
+}
+
+/// Where values come from.
+pub trait Scope {
+    /// The value of a path as it came, where that is at hand: it is handed on
+    /// without being read.
+    fn whole(&self, path: &[String]) -> Option<Payload>;
+    /// What is known of the graph's input, of its run, or of a local name.
+    fn named(&self, name: &str) -> Option<&Json>;
+    /// What is known of a node: `{"status", "output"?, "error"?, …}`.
+    fn node(&self, id: &str) -> Option<&Json>;
+}
+
+/// An expression, compiled.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    text: Arc<str>,
+    form: Form,
+    references: Vec<Reference>,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// A name and its fields, which is most of them and needs no interpreter.
+    Path(Vec<String>),
+    Cel(Arc<IdedExpr>),
+}
+
+/// Why an expression cannot be compiled, and which of its characters are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub message: String,
+    pub hint: Option<String>,
+    pub at: Option<(usize, usize)>,
+}
+
+impl Mistake {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, at: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Expression {
+    pub fn compile(text: &str) -> Result<Self, Mistake> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Mistake::new("the expression is empty"));
+        }
+        if text.len() > MAX_LENGTH {
+            let message = format!("the expression has {} bytes; it has at most {MAX_LENGTH}", text.len());
+            return Err(Mistake::new(message).hint("have an agent compute it"));
+        }
+        if let Some(path) = as_path(text) {
+            let references = reference_of_path(&path)?.into_iter().collect();
+            return Ok(Self { text: text.into(), form: Form::Path(path), references });
+        }
+        let mut expression = Parser::new()
+            .max_recursion_depth(MAX_NESTING)
+            .parse(text)
+            .map_err(|errors| parse_mistake(text, &errors))?;
+        let mut references = BTreeSet::new();
+        collect(&expression, &mut Vec::new(), &mut references)?;
+        bound(&mut expression, 0)?;
+        let references = references.into_iter().collect();
+        Ok(Self { text: text.into(), form: Form::Cel(Arc::new(expression)), references })
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it looks at, each once.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// Its fields in order, where it is nothing but a name and fields.
+    pub(crate) fn path(&self) -> Option<&[String]> {
+        match &self.form {
+            Form::Path(path) => Some(path),
+            Form::Cel(_) => None,
+        }
+    }
+
+    /// Its value; the error is for people.
+    pub fn evaluate(&self, scope: &dyn Scope) -> Result<Json, String> {
+        match &self.form {
+            Form::Path(path) => walk(path, scope).cloned().map_err(|why| format!("`{}`: {why}", self.text)),
+            Form::Cel(expression) => self.interpret(expression, scope).map_err(|why| format!("`{}`: {why}", self.text)),
+        }
+    }
+
+    fn interpret(&self, expression: &IdedExpr, scope: &dyn Scope) -> Result<Json, String> {
+        let mut context = Context::with_env(STANDARD.clone());
+        Budget::default().meter(&mut context)?;
+        let mut nodes = Vec::new();
+        for reference in &self.references {
+            match reference {
+                Reference::Input => add(&mut context, "input", scope),
+                Reference::Run => add(&mut context, "run", scope),
+                Reference::Local(name) => add(&mut context, name, scope),
+                Reference::Node { id, .. } => nodes.extend(scope.node(id).map(|node| (id.as_str(), node))),
+            }
+        }
+        if self.references.iter().any(|reference| matches!(reference, Reference::Node { .. })) {
+            context.add_variable_from_value("nodes", value::map(nodes));
+        }
+        let value = cel::Value::resolve(expression, &context).map_err(|error| told(&error))?;
+        to_json(&value)
+    }
+}
+
+static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+fn add(context: &mut Context<'_, '_>, name: &str, scope: &dyn Scope) {
+    if let Some(known) = scope.named(name) {
+        context.add_variable_from_value(name, from_json(known));
+    }
+}
+
+/// CEL's own words without the forms of its implementation.
+fn told(error: &cel::ExecutionError) -> String {
+    match error {
+        cel::ExecutionError::NoSuchKey(key) => format!("there is no `{key}`"),
+        cel::ExecutionError::FunctionError { message, .. } => message.clone(),
+        cel::ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
+            format!("`{operator}` does not take {} and {}", left.type_of(), right.type_of())
+        }
+        cel::ExecutionError::DivisionByZero(_) => "a division by zero".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// `a.b.c`, where the text is nothing else.
+fn as_path(text: &str) -> Option<Vec<String>> {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let is_word = |name: &str| matches!(name, "true" | "false" | "null" | "in");
+    let parts: Vec<String> = text.split('.').map(str::to_owned).collect();
+    (parts.iter().all(|part| is_name(part)) && !is_word(&parts[0])).then_some(parts)
+}
+
+fn walk<'a>(path: &[String], scope: &'a dyn Scope) -> Result<&'a Json, String> {
+    let (mut known, rest) = match path {
+        [root, id, rest @ ..] if root == "nodes" => {
+            (scope.node(id).ok_or_else(|| format!("node `{id}` has not run"))?, rest)
+        }
+        [root, rest @ ..] => (scope.named(root).ok_or_else(|| format!("there is no `{root}`"))?, rest),
+        [] => return Err("it names nothing".to_owned()),
+    };
+    for field in rest {
+        known = match known {
+            Json::Object(fields) => fields.get(field).ok_or_else(|| format!("there is no `{field}`"))?,
+            other => return Err(format!("{} has no field `{field}`", kind(other))),
+        };
+    }
+    Ok(known)
+}
+
+fn kind(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "a map",
+    }
+}
+
+fn reference_of_path(path: &[String]) -> Result<Option<Reference>, Mistake> {
+    Ok(Some(match path {
+        [root, ..] if root == "input" => Reference::Input,
+        [root, ..] if root == "run" => Reference::Run,
+        [root] if root == "nodes" => return Err(whole_nodes()),
+        [root, id, rest @ ..] if root == "nodes" => Reference::Node { id: id.clone(), field: rest.first().cloned() },
+        [root, ..] => Reference::Local(root.clone()),
+        [] => return Ok(None),
+    }))
+}
+
+fn whole_nodes() -> Mistake {
+    Mistake::new("`nodes` can only be used with the name of a node")
+        .hint("write `nodes.ID.output`, or `nodes[\"ID\"].output` where the id has a `-`")
+}
+
+/// Finds what an expression looks at; names that it binds itself are its own.
+fn collect(expr: &IdedExpr, bound: &mut Vec<String>, found: &mut BTreeSet<Reference>) -> Result<(), Mistake> {
+    if let Some((id, field)) = node_of(&expr.expr, bound) {
+        found.insert(Reference::Node { id: id.to_owned(), field: field.map(str::to_owned) });
+        return Ok(());
+    }
+    match &expr.expr {
+        Expr::Ident(name) if bound.contains(name) => {}
+        Expr::Ident(name) => {
+            found.insert(match name.as_str() {
+                "input" => Reference::Input,
+                "run" => Reference::Run,
+                "nodes" => return Err(whole_nodes()),
+                local => Reference::Local(local.to_owned()),
+            });
+        }
+        Expr::Select(select) => collect(&select.operand, bound, found)?,
+        Expr::Call(CallExpr { target, args, .. }) => {
+            for part in target.iter().map(|target| &**target).chain(args) {
+                collect(part, bound, found)?;
+            }
+        }
+        Expr::List(list) => list.elements.iter().try_for_each(|element| collect(element, bound, found))?,
+        Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => {
+                collect(&entry.key, bound, found)?;
+                collect(&entry.value, bound, found)
+            }
+            EntryExpr::StructField(field) => collect(&field.value, bound, found),
+        })?,
+        Expr::Comprehension(loop_) => {
+            collect(&loop_.iter_range, bound, found)?;
+            collect(&loop_.accu_init, bound, found)?;
+            let before = bound.len();
+            bound.extend([loop_.iter_var.clone(), loop_.accu_var.clone()]);
+            bound.extend(loop_.iter_var2.clone());
+            for part in [&loop_.loop_cond, &loop_.loop_step, &loop_.result] {
+                collect(part, bound, found)?;
+            }
+            bound.truncate(before);
+        }
+        Expr::Struct(made) => {
+            return Err(
+                Mistake::new(format!("there is no type `{}`", made.type_name)).hint("write a map: `{\"key\": value}`")
+            );
+        }
+        Expr::Literal(_) | Expr::Unspecified => {}
+    }
+    Ok(())
+}
+
+/// `nodes.id`, `nodes["id"]`, or a field of one: the id and the first field.
+fn node_of<'a>(expr: &'a Expr, bound: &[String]) -> Option<(&'a str, Option<&'a str>)> {
+    let is_nodes =
+        |expr: &Expr| matches!(expr, Expr::Ident(name) if name == "nodes" && !bound.iter().any(|other| other == name));
+    let (operand, name) = step(expr)?;
+    if is_nodes(operand) {
+        return Some((name, None));
+    }
+    let (root, id) = step(operand)?;
+    is_nodes(root).then_some((id, Some(name)))
+}
+
+/// What a field is selected of, and its name.
+fn step(expr: &Expr) -> Option<(&Expr, &str)> {
+    match expr {
+        Expr::Select(SelectExpr { operand, field, .. }) => Some((&operand.expr, field)),
+        Expr::Call(CallExpr { func_name, args, .. }) if func_name == INDEX => match args.as_slice() {
+            [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
+                Some((&operand.expr, name.inner()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Puts the meter into an expression: every turn of a loop and every sum is
+/// counted, and the keys of a map are taken in their order.
+fn bound(expr: &mut IdedExpr, loops: usize) -> Result<(), Mistake> {
+    match &mut expr.expr {
+        Expr::Select(select) => bound(&mut select.operand, loops)?,
+        Expr::Call(call) => {
+            for part in call.target.iter_mut().map(|target| &mut **target).chain(&mut call.args) {
+                bound(part, loops)?;
+            }
+            if call.func_name == ADD {
+                wrap(expr, budget::COUNTED);
+            }
+        }
+        Expr::List(list) => list.elements.iter_mut().try_for_each(|element| bound(element, loops))?,
+        Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
+            EntryExpr::MapEntry(entry) => {
+                bound(&mut entry.key, loops)?;
+                bound(&mut entry.value, loops)
+            }
+            EntryExpr::StructField(field) => bound(&mut field.value, loops),
+        })?,
+        Expr::Comprehension(loop_) => {
+            if loops == MAX_LOOPS {
+                let message = format!("loops lie {} deep in each other; they may {MAX_LOOPS} deep", loops + 1);
+                return Err(Mistake::new(message).hint("have an agent compute it"));
+            }
+            bound(&mut loop_.iter_range, loops)?;
+            wrap(&mut loop_.iter_range, budget::IN_ORDER);
+            bound_step(&mut loop_.loop_step, loops + 1)?;
+            bound(&mut loop_.result, loops)?;
+            wrap(&mut loop_.loop_cond, budget::TURN);
+        }
+        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+    Ok(())
+}
+
+/// The sum that a loop grows its result by is the interpreter's own, and as long
+/// as its turns, which are counted; only what is added is the author's.
+fn bound_step(step: &mut IdedExpr, loops: usize) -> Result<(), Mistake> {
+    match &mut step.expr {
+        Expr::Call(call) if call.target.is_none() => call.args.iter_mut().try_for_each(|arg| bound_step(arg, loops)),
+        _ => bound(step, loops),
+    }
+}
+
+fn wrap(expr: &mut IdedExpr, function: &str) {
+    let inner = std::mem::take(expr);
+    let id = inner.id;
+    let call = CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] };
+    *expr = IdedExpr { id, expr: Expr::Call(call) };
+}
+
+fn parse_mistake(text: &str, errors: &ParseErrors) -> Mistake {
+    let Some(first) = errors.errors.first() else { return Mistake::new("it is no expression") };
+    let mut mistake = Mistake::new(format!("it is no expression: {}", plainly(&first.msg)));
+    let line = usize::try_from(first.pos.0).unwrap_or_default().saturating_sub(1);
+    let column = usize::try_from(first.pos.1).unwrap_or_default().saturating_sub(1);
+    let before: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let in_line = text.get(before..).unwrap_or_default().chars().take(column).map(char::len_utf8).sum::<usize>();
+    let at = (before + in_line).min(text.len().saturating_sub(1));
+    if text.is_char_boundary(at) {
+        mistake.at = Some((at, text[at..].chars().next().map_or(0, char::len_utf8)));
+    }
+    if text.contains(" and ") || text.contains(" or ") || text.contains(" not ") {
+        mistake = mistake.hint("CEL writes `&&`, `||` and `!`");
+    } else if text.contains("===") || text.contains(" = ") {
+        mistake = mistake.hint("CEL compares with `==`");
+    }
+    mistake
+}
+
+/// What a parser says of its input, without the names of its tokens.
+fn plainly(message: &str) -> String {
+    let message = message.trim().trim_start_matches("Syntax error: ");
+    let what = message.split(" expecting ").next().unwrap_or(message);
+    let unexpected = ["mismatched input ", "extraneous input ", "no viable alternative at input "];
+    match unexpected.iter().find_map(|before| what.strip_prefix(before)) {
+        Some(token) if token.contains("<EOF>") => "it ends too early".to_owned(),
+        Some(token) => format!("`{}` is not expected here", token.trim_matches('\'')),
+        None => what.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

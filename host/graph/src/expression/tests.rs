@@ -1,0 +1,129 @@
+use serde_json::json;
+
+use super::*;
+
+struct Known(Json);
+
+impl Scope for Known {
+    fn whole(&self, _path: &[String]) -> Option<Payload> {
+        None
+    }
+
+    fn named(&self, name: &str) -> Option<&Json> {
+        self.0.get(name).filter(|_| name != "nodes")
+    }
+
+    fn node(&self, id: &str) -> Option<&Json> {
+        self.0.get("nodes")?.get(id)
+    }
+}
+
+fn known() -> Known {
+    Known(json!({
+        "input": {"n": 3, "list": [1, 2, 3], "text": "ab", "map": {"b": 1, "a": 2, "c": 3}},
+        "nodes": {"a": {"output": {"score": 0.5}}, "b-c": {"output": 7}},
+        "item": {"id": "x"},
+    }))
+}
+
+fn value(text: &str) -> Json {
+    Expression::compile(text).unwrap_or_else(|e| panic!("{text}: {e:?}")).evaluate(&known()).unwrap()
+}
+
+fn failure(text: &str) -> String {
+    Expression::compile(text).unwrap_or_else(|e| panic!("{text}: {e:?}")).evaluate(&known()).unwrap_err()
+}
+
+fn mistake(text: &str) -> Mistake {
+    Expression::compile(text).map(drop).unwrap_err()
+}
+
+#[test]
+fn an_expression_computes_over_json() {
+    for (text, expected) in [
+        ("input.n", json!(3)),
+        ("input.n + 1", json!(4)),
+        ("input.n > 2 && nodes.a.output.score >= 0.5", json!(true)),
+        ("nodes['b-c'].output * 2", json!(14)),
+        ("input.list.map(x, x * x).filter(x, x > 1)", json!([4, 9])),
+        ("input.list.exists(x, x == 2)", json!(true)),
+        ("size(input.text) == 2 ? 'two' : 'other'", json!("two")),
+        ("{'a': input.text + 'c', 'l': [1.5, null, true]}", json!({"a": "abc", "l": [1.5, null, true]})),
+        ("sum(input.list) + sum([])", json!(6)),
+        ("sum([1, 0.5])", json!(1.5)),
+        ("join(['a', 'b'], ', ')", json!("a, b")),
+        ("has(input.gone)", json!(false)),
+        ("has(nodes.a.output.score)", json!(true)),
+        ("item.id", json!("x")),
+    ] {
+        assert_eq!(value(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_keys_of_a_map_come_in_one_order() {
+    for _ in 0..20 {
+        assert_eq!(value("input.map.map(key, key)"), json!(["a", "b", "c"]));
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    assert_eq!(failure("input.gone.further"), "`input.gone.further`: there is no `gone`");
+    assert_eq!(failure("input.text.further"), "`input.text.further`: text has no field `further`");
+    assert_eq!(failure("nodes.z.output"), "`nodes.z.output`: node `z` has not run");
+    assert!(failure("input.gone + 1").contains("there is no `gone`"));
+    assert!(failure("input.text + 1").contains("`add` does not take string and int"));
+    assert!(failure("1 / 0").contains("zero"));
+}
+
+#[test]
+fn what_an_expression_looks_at_is_known_before_it_runs() {
+    let references = |text: &str| Expression::compile(text).unwrap().references().to_vec();
+    let node = |id: &str, field: Option<&str>| Reference::Node { id: id.into(), field: field.map(Into::into) };
+    assert_eq!(
+        references("nodes.a.output.score > 1.0 && nodes['b-c'].status == 'x'"),
+        [node("a", Some("output")), node("b-c", Some("status"))]
+    );
+    assert_eq!(references("nodes.a.output.score"), [node("a", Some("output"))]);
+    assert_eq!(references("input.list.map(x, x + item.n)"), [Reference::Input, Reference::Local("item".into())]);
+    assert_eq!(references("has(nodes.a.output)"), [node("a", Some("output"))]);
+    assert_eq!(references("nodes.a"), [node("a", None)]);
+}
+
+#[test]
+fn nodes_cannot_be_looked_at_without_a_name() {
+    for text in ["nodes", "nodes[input.n]", "size(nodes)", "nodes.map(n, n)"] {
+        assert!(mistake(text).message.contains("name of a node"), "{text}");
+    }
+}
+
+#[test]
+fn a_slip_has_a_place_and_a_hint() {
+    let found = mistake("input.n = 3");
+    assert!(found.hint.unwrap().contains("=="));
+    let found = mistake("input.n > 3 and true");
+    assert!(found.hint.unwrap().contains("&&"));
+    assert!(mistake("1 +").at.is_some());
+    assert!(mistake("").message.contains("empty"));
+    assert!(mistake("Foo{a: 1}").message.contains("no type"));
+}
+
+#[test]
+fn what_an_expression_may_take_is_bounded() {
+    assert!(mistake(&"x".repeat(MAX_LENGTH + 1)).message.contains("at most"));
+    assert!(mistake(&format!("{}1{}", "(".repeat(200), ")".repeat(200))).message.contains("no expression"));
+    assert!(mistake("input.l.all(a, a.all(b, b.all(c, c.all(d, d))))").message.contains("deep"));
+    let doubling = format!("['x']{}", ".map(x, x + x)".repeat(60));
+    assert!(failure(&doubling).contains("more than 16777216 bytes"), "{}", failure(&doubling));
+    let lists = format!("[[1]]{}", ".map(x, x + x)".repeat(60));
+    assert!(failure(&lists).contains("more than 16777216 bytes"));
+}
+
+#[test]
+fn a_loop_that_takes_too_long_is_ended() {
+    let many: Vec<u32> = (0..2_000).collect();
+    let scope = Known(json!({"input": {"l": many}}));
+    let slow = Expression::compile("input.l.all(a, input.l.all(b, a >= 0 && b >= 0))").unwrap();
+    assert!(slow.evaluate(&scope).unwrap_err().contains("turns"));
+}

@@ -1,0 +1,45 @@
+//! Values between JSON and CEL. Whole numbers are signed in CEL, so that they can
+//! be reckoned with; one that does not fit is a floating-point number.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::Value;
+use cel::objects::{Key, Map};
+use serde_json::{Number, Value as Json};
+
+pub(super) fn from_json(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None => Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Json::String(text) => Value::String(Arc::new(text.clone())),
+        Json::Array(items) => Value::List(Arc::new(items.iter().map(from_json).collect())),
+        Json::Object(fields) => map(fields.iter().map(|(key, value)| (key.as_str(), value))),
+    }
+}
+
+pub(super) fn map<'a>(fields: impl IntoIterator<Item = (&'a str, &'a Json)>) -> Value {
+    let fields = fields.into_iter().map(|(key, value)| (Key::String(Arc::new(key.to_owned())), from_json(value)));
+    Value::Map(Map { map: Arc::new(fields.collect::<HashMap<_, _>>()) })
+}
+
+pub(super) fn to_json(value: &Value) -> Result<Json, String> {
+    Ok(match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(number) => (*number).into(),
+        Value::UInt(number) => (*number).into(),
+        Value::Float(number) => Number::from_f64(*number).map(Json::Number).ok_or("the result is no finite number")?,
+        Value::String(text) => text.as_str().into(),
+        Value::List(items) => items.iter().map(to_json).collect::<Result<_, _>>()?,
+        Value::Map(map) => {
+            let fields = map.map.iter().map(|(key, value)| Ok((key.to_string(), to_json(value)?)));
+            Json::Object(fields.collect::<Result<_, String>>()?)
+        }
+        other => return Err(format!("the result is a {}, which JSON does not know", other.type_of())),
+    })
+}

@@ -1,0 +1,483 @@
+//! Linking: from a file to a plan. Names become places, and everything that can be
+//! said of one node by itself is said here.
+
+mod edges;
+mod runs;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pleach_kernel::{JoinMode, JoinPolicy, Tightening};
+
+use crate::at::At;
+use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
+use crate::file::{File, Named};
+use crate::plan::{
+    DEFAULT_ROUTE, Failing, GroupJoin, JOIN_HANDLES, JUDGE_HANDLES, Judge, Kind, Node, NodeIx, Output, Plan, Plugin,
+    REPLAN_HANDLES, Replan, Router, Settings,
+};
+use crate::schema::Schema;
+use crate::source::{Source, Span};
+use crate::spec;
+use crate::template::{Template, compile_expression};
+use crate::text::{Cel, Json};
+
+/// The longest id of a node: it is part of spawn keys.
+const MAX_ID: usize = 64;
+
+/// Items of a `map` in flight at once, unless it says otherwise.
+const WINDOW: u32 = 64;
+
+/// The most that may be.
+const MAX_WINDOW: u32 = 10_000;
+
+pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan {
+    let mut linker = Linker { source, found, by_id: HashMap::with_capacity(file.nodes.len()), kinds: Vec::new() };
+    let File { settings, nodes, edges, is_tasks } = file;
+    let name = linker.name(&settings);
+    let description = settings.description.clone();
+    let settings = linker.settings(settings);
+    let nodes = linker.index(nodes);
+    let mut nodes: Vec<Node> = nodes.into_iter().map(|named| linker.node(named)).collect();
+    let edges = linker.edges(edges, &mut nodes);
+    let by_id = std::mem::take(&mut linker.by_id);
+    let mut plan = Plan { name, description, settings, nodes, edges, by_id, is_tasks };
+    linker.joins(&mut plan);
+    plan
+}
+
+struct Linker<'a> {
+    source: &'a Source,
+    found: &'a mut Diagnostics,
+    by_id: HashMap<Arc<str>, NodeIx>,
+    /// What each join says of its group, by the join's place.
+    kinds: Vec<(NodeIx, spec::Join)>,
+}
+
+impl Linker<'_> {
+    fn name(&mut self, settings: &spec::Settings) -> Arc<str> {
+        let legal = |name: &str| {
+            (1..=64).contains(&name.len())
+                && name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if let Some(name) = &settings.name {
+            if legal(name) {
+                return name.value.as_str().into();
+            }
+            let message = format!("`{}` is no name of a graph", name.value);
+            let hint = "1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter";
+            self.found.push(Diagnostic::error("invalid_name", name.span, message).hint(hint));
+        }
+        name_of_file(self.source.name()).into()
+    }
+
+    fn settings(&mut self, settings: spec::Settings) -> Settings {
+        let limits = settings.policy.as_ref().map(|policy| policy.value.clone()).unwrap_or_default();
+        let number = |limit: &Option<At<u32>>| limit.as_ref().map(|limit| limit.value);
+        Settings {
+            limits: Tightening {
+                max_depth: number(&limits.max_depth),
+                max_fanout: number(&limits.max_fanout),
+                max_children_total: number(&limits.max_children_total),
+                max_concurrency: number(&settings.max_concurrency),
+                join_timeout_ms: limits.join_timeout_ms.map(|limit| limit.value),
+                max_replans: number(&limits.max_replans),
+                max_stalls: number(&limits.max_stalls),
+            },
+            timeout_ms: settings.timeout_ms.map(|timeout| timeout.value),
+            fairness: settings.fairness.unwrap_or_default(),
+            budget: settings.budget.map(|budget| runs::budget(&budget)).unwrap_or_default(),
+            seed: settings.seed,
+            input_schema: self.schema(settings.input_schema.as_ref()),
+            output_schema: self.schema(settings.output_schema.as_ref()),
+        }
+    }
+
+    fn schema(&mut self, schema: Option<&At<Json>>) -> Option<Schema> {
+        let schema = schema?;
+        match Schema::compile(&schema.value.value()) {
+            Ok(compiled) => Some(compiled),
+            Err(why) => {
+                self.found.push(Diagnostic::error("invalid_schema", schema.span, format!("no JSON Schema: {why}")));
+                None
+            }
+        }
+    }
+
+    /// Gives every node its place; those whose id is taken are left out.
+    fn index(&mut self, nodes: Vec<Named>) -> Vec<Named> {
+        let mut kept: Vec<Named> = Vec::with_capacity(nodes.len());
+        for named in nodes {
+            let At { value: id, span } = &named.id;
+            let legal = (1..=MAX_ID).contains(&id.len())
+                && id.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            if !legal {
+                let hint = "1 to 64 of `a-z`, `A-Z`, `0-9`, `_` and `-`, beginning with a letter or `_`";
+                let problem = Diagnostic::error("invalid_id", *span, format!("`{id}` is no id of a node"));
+                self.found.push(problem.hint(hint));
+            }
+            if let Some(first) = self.by_id.get(id.as_str()) {
+                let first = kept[*first].id.span;
+                let problem = Diagnostic::error("duplicate_node", *span, format!("there are two nodes `{id}`"));
+                self.found.push(problem.hint("give one of them another id").related(first, "the first one"));
+                continue;
+            }
+            self.by_id.insert(id.as_str().into(), kept.len());
+            kept.push(named);
+        }
+        kept
+    }
+
+    /// The node that a field names.
+    fn named(&mut self, name: &At<String>) -> Option<NodeIx> {
+        if let Some(node) = self.by_id.get(name.as_str()) {
+            return Some(*node);
+        }
+        let mut problem = Diagnostic::error("unknown_node", name.span, format!("there is no node `{}`", name.value));
+        if let Some(other) = most_alike(name, self.by_id.keys().map(|id| &**id)) {
+            problem = problem.hint(format!("did you mean `{other}`?"));
+        }
+        self.found.push(problem);
+        None
+    }
+
+    fn node(&mut self, Named { id, node }: Named) -> Node {
+        let place = self.by_id[id.as_str()];
+        let (kind, handles, on_failure) = self.kind(place, &id, node);
+        let (span, handles) = (id.span, handles.into_iter().map(Arc::from).collect());
+        let id = id.value.into();
+        Node { id, span, kind, on_failure, handles, incoming: Vec::new(), outgoing: Vec::new() }
+    }
+
+    fn kind(&mut self, place: NodeIx, id: &At<String>, node: spec::Node) -> (Kind, Vec<String>, spec::OnFailure) {
+        let text = |handles: &[&str]| handles.iter().map(|handle| (*handle).to_owned()).collect();
+        match node {
+            spec::Node::SpawnRun(node) => {
+                let on_failure = node.on_failure.unwrap_or_default();
+                let wait = node.wait.unwrap_or(true);
+                (Kind::SpawnRun { run: runs::of_spawn_run(*node, self), wait }, Vec::new(), on_failure)
+            }
+            spec::Node::AgentCall(node) => {
+                let on_failure = node.on_failure.unwrap_or_default();
+                (Kind::AgentCall { run: runs::of_agent_call(*node, self) }, Vec::new(), on_failure)
+            }
+            spec::Node::SpawnGroup(node) => {
+                let on_failure = node.on_failure.unwrap_or_default();
+                let members = runs::of_group(*node, self);
+                (Kind::SpawnGroup { members, join: GroupJoin::default() }, Vec::new(), on_failure)
+            }
+            spec::Node::Map(node) => {
+                let on_failure = node.on_failure.unwrap_or_default();
+                let over = self.expression(Some(&node.over));
+                let window = self.window(node.window.as_ref());
+                let run = runs::of_map(*node, self);
+                (Kind::Map { over, run, window, join: GroupJoin::default() }, Vec::new(), on_failure)
+            }
+            spec::Node::Join(node) => {
+                let group = node.group.as_ref().and_then(|group| self.named(group));
+                let group_span = node.group.as_ref().map(|group| group.span);
+                self.kinds.push((place, *node));
+                (Kind::Join { group, group_span }, text(&JOIN_HANDLES), spec::OnFailure::default())
+            }
+            spec::Node::Router(node) => {
+                let on_failure = node.on_failure.unwrap_or_default();
+                let (router, handles) = self.router(id, *node);
+                (Kind::Router(router), handles, on_failure)
+            }
+            spec::Node::Judge(node) => {
+                let on_failure = node.on_failure.unwrap_or_default();
+                (Kind::Judge(self.judge(id, *node)), text(&JUDGE_HANDLES), on_failure)
+            }
+            spec::Node::Replan(node) => {
+                let on_failure = node.on_failure.unwrap_or_default();
+                (Kind::Replan(self.replan(id, *node)), text(&REPLAN_HANDLES), on_failure)
+            }
+            spec::Node::CancelSubtree(node) => {
+                let reason = node.reason.map(|reason| reason.value.into());
+                let kind = Kind::CancelSubtree { node: self.named(&node.node), node_span: node.node.span, reason };
+                (kind, Vec::new(), spec::OnFailure::default())
+            }
+            spec::Node::Output(node) => (Kind::Output(self.output(id, *node)), Vec::new(), spec::OnFailure::default()),
+        }
+    }
+
+    fn window(&mut self, window: Option<&At<u32>>) -> u32 {
+        let Some(window) = window else { return WINDOW };
+        if !(1..=MAX_WINDOW).contains(&window.value) {
+            let message = format!("a window is from 1 to {MAX_WINDOW}, not {}", window.value);
+            self.found.push(Diagnostic::error("invalid_value", window.span, message));
+        }
+        window.value.clamp(1, MAX_WINDOW)
+    }
+
+    fn expression(&mut self, cel: Option<&At<Cel>>) -> Option<(crate::expression::Expression, Span)> {
+        let cel = cel?;
+        compile_expression(&cel.value.0, cel.span, self.source, self.found)
+    }
+
+    fn template(&mut self, template: Option<&At<crate::text::Template>>) -> Option<Template> {
+        Some(Template::compile(&template?.value.0, self.source, self.found))
+    }
+
+    /// A node takes one field or another, and not both.
+    fn either(&mut self, id: &At<String>, kind: &str, one: (&str, Option<Span>), other: (&str, Option<Span>)) {
+        match (one.1, other.1) {
+            (Some(_), Some(second)) => {
+                let message = format!("`{}` of the {kind} `{}` is here beside `{}`", other.0, id.value, one.0);
+                self.found.push(Diagnostic::error("two_kinds", second, message).hint("keep one of them"));
+            }
+            (None, None) => {
+                let message = format!("the {kind} `{}` has neither `{}` nor `{}`", id.value, one.0, other.0);
+                self.found.push(Diagnostic::error("missing_field", id.span, message).hint("give one of them"));
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+        }
+    }
+
+    /// A field that means nothing without another.
+    fn only_with(&mut self, with: &str, is_there: bool, fields: &[(&str, Option<Span>)]) {
+        for (field, span) in fields.iter().filter(|_| !is_there) {
+            if let Some(span) = span {
+                let message = format!("`{field}` means nothing without `{with}`");
+                self.found.push(Diagnostic::error("unused_field", *span, message).hint("leave it out"));
+            }
+        }
+    }
+
+    fn router(&mut self, id: &At<String>, node: spec::Router) -> (Router, Vec<String>) {
+        let span = |field: Option<Span>| field;
+        let (key, target) = (node.route_key.as_ref().map(|at| at.span), node.target.as_ref().map(|at| at.span));
+        self.either(id, "router", ("route_key", key), ("target", target));
+        self.only_with(
+            "target",
+            target.is_some(),
+            &[
+                ("input", span(node.input.as_ref().map(|at| at.span))),
+                ("config", span(node.config.as_ref().map(|at| at.span))),
+                ("timeout_ms", span(node.timeout_ms.as_ref().map(|at| at.span))),
+                ("retry", span(node.retry.as_ref().map(|at| at.span))),
+            ],
+        );
+        let mut handles: Vec<String> = Vec::new();
+        let mut equals = Vec::new();
+        for route in &node.routes {
+            let name = &route.value.name;
+            let problem = if handles.contains(name) {
+                Some(("duplicate_route", format!("there are two routes `{}`", name.value)))
+            } else if name.value == DEFAULT_ROUTE {
+                Some(("invalid_name", format!("there is always a route `{DEFAULT_ROUTE}`, for what equals no other")))
+            } else if name.is_empty() || name.contains('.') {
+                Some(("invalid_name", format!("`{}` is no name of a route: it is the handle of an edge", name.value)))
+            } else {
+                None
+            };
+            if let Some((code, message)) = problem {
+                self.found.push(Diagnostic::error(code, name.span, message).hint("give it another name"));
+                continue;
+            }
+            equals.push(route.equals.as_ref().map_or_else(|| name.as_str().into(), |equals| equals.value.value()));
+            handles.push(name.value.clone());
+        }
+        if node.routes.is_empty() {
+            let problem =
+                Diagnostic::error("missing_field", id.span, format!("the router `{}` has no routes", id.value));
+            self.found.push(problem.hint("a router has at least one route besides `default`"));
+        }
+        let key = self.expression(node.route_key.as_ref());
+        let plugin = node.target.as_ref().map(|target| {
+            let extra = [("config", node.config.as_ref())];
+            let routes = Some(handles.as_slice());
+            Plugin {
+                run: runs::of_plugin(target, node.input.as_ref(), &extra, routes, node.timeout_ms, node.retry, self),
+            }
+        });
+        handles.push(DEFAULT_ROUTE.to_owned());
+        (Router { key, equals, plugin }, handles)
+    }
+
+    fn judge(&mut self, id: &At<String>, node: spec::Judge) -> Judge {
+        let (score, target) = (node.score.as_ref().map(|at| at.span), node.target.as_ref().map(|at| at.span));
+        self.either(id, "judge", ("score", score), ("target", target));
+        self.only_with(
+            "target",
+            target.is_some(),
+            &[
+                ("input", node.input.as_ref().map(|at| at.span)),
+                ("criteria", node.criteria.as_ref().map(|at| at.span)),
+                ("timeout_ms", node.timeout_ms.as_ref().map(|at| at.span)),
+                ("retry", node.retry.as_ref().map(|at| at.span)),
+            ],
+        );
+        self.only_with("score", score.is_some(), &[("threshold", node.threshold.as_ref().map(|at| at.span))]);
+        if let (Some(span), None) = (score, &node.threshold) {
+            let problem = Diagnostic::error("missing_field", span, "a `score` needs a `threshold` to be held against");
+            self.found.push(problem.hint("write `threshold: 0.8`, or what it has to reach"));
+        }
+        let plugin = node.target.as_ref().map(|target| {
+            let extra = [("criteria", node.criteria.as_ref())];
+            Plugin {
+                run: runs::of_plugin(target, node.input.as_ref(), &extra, None, node.timeout_ms, node.retry, self),
+            }
+        });
+        let threshold = node.threshold.map_or(0.0, |threshold| threshold.value);
+        Judge { score: self.expression(node.score.as_ref()), threshold, plugin }
+    }
+
+    fn replan(&mut self, id: &At<String>, node: spec::Replan) -> Replan {
+        let target = node.target.as_ref().map(|at| at.span);
+        self.only_with("target", target.is_some(), &[("config", node.config.as_ref().map(|at| at.span))]);
+        let of = node.of.iter().filter_map(|name| Some((self.named(name)?, name.span))).collect();
+        Replan {
+            of,
+            when: self.expression(node.when.as_ref()),
+            target: node.target.map(|target| (target.value.into(), target.span)),
+            config: self.template(node.config.as_ref()),
+            max_replans_span: node.max_replans.as_ref().map_or(id.span, |at| at.span),
+            max_replans: node.max_replans.map(|at| at.value),
+            max_stalls: node.max_stalls.map(|at| at.value),
+        }
+    }
+
+    fn output(&mut self, id: &At<String>, node: spec::Output) -> Output {
+        let (value, error) = (node.value.as_ref().map(|at| at.span), node.error.as_ref().map(|at| at.span));
+        if value.is_some() && error.is_some() {
+            self.either(id, "output", ("value", value), ("error", error));
+        }
+        let null = || Template::plain(serde_json::Value::Null);
+        let error = node.error.map(|error| {
+            let At { value: spec::Failing { code, message, retryable }, .. } = error;
+            let message = self.template(message.as_ref());
+            let message =
+                message.unwrap_or_else(|| Template::plain(format!("the graph failed at `{}`", id.value).into()));
+            Failing { code: code.value.into(), message, retryable }
+        });
+        Output { value: self.template(node.value.as_ref()).unwrap_or_else(null), error }
+    }
+
+    /// Gives every group what its join says, and every join its group.
+    fn joins(&mut self, plan: &mut Plan) {
+        for (place, said) in std::mem::take(&mut self.kinds) {
+            let Some(group) = self.group_of(plan, place, &said) else { continue };
+            if let Kind::Join { group: named, .. } = &mut plan.nodes[place].kind {
+                *named = Some(group);
+            }
+            let mode = said.mode.as_ref().map_or(spec::JoinMode::BestEffort, |mode| mode.value);
+            let policy = JoinPolicy {
+                mode: kernel_mode(mode),
+                quorum: said.quorum.as_ref().map(|quorum| quorum.value),
+                timeout_ms: said.timeout_ms.as_ref().map(|timeout| timeout.value),
+            };
+            let (mode_span, quorum_span) =
+                (said.mode.as_ref().map(|at| at.span), said.quorum.as_ref().map(|at| at.span));
+            self.quorum(plan, place, group, &said);
+            let (first, span) = (joined_by(plan, group), plan.nodes[place].span);
+            if let Some(first) = first {
+                let message = format!("the group `{}` is joined twice", plan.nodes[group].id);
+                let problem = Diagnostic::error("joined_twice", span, message)
+                    .hint("a group is decided once: use the output of the first join")
+                    .related(plan.nodes[first].span, "joined here first");
+                self.found.push(problem);
+                continue;
+            }
+            if let Kind::SpawnGroup { join, .. } | Kind::Map { join, .. } = &mut plan.nodes[group].kind {
+                *join = GroupJoin { policy, node: Some(place), mode_span, quorum_span };
+            }
+        }
+    }
+
+    /// The group that a join waits for: the one it names, or the one that an edge
+    /// leads from.
+    fn group_of(&mut self, plan: &Plan, place: NodeIx, said: &spec::Join) -> Option<NodeIx> {
+        let join = &plan.nodes[place];
+        if let Some(name) = &said.group {
+            let group = plan.find(name)?;
+            let kind = &plan.nodes[group].kind;
+            if kind.is_group() {
+                return Some(group);
+            }
+            let message = format!("`{}` is a {} and makes no group", name.value, kind.name());
+            let problem = Diagnostic::error("join_without_group", name.span, message);
+            self.found.push(problem.hint("name a `spawn_group` or a `map`"));
+            return None;
+        }
+        let before = join.incoming.iter().map(|edge| plan.edges[*edge].from);
+        let mut groups: Vec<NodeIx> = before.filter(|node| plan.nodes[*node].kind.is_group()).collect();
+        groups.dedup();
+        match groups.as_slice() {
+            [group] => Some(*group),
+            [] => {
+                let problem =
+                    Diagnostic::error("join_without_group", join.span, format!("the join `{}` has no group", join.id));
+                self.found
+                    .push(problem.hint("lead an edge to it from a `spawn_group` or a `map`, or name one as `group`"));
+                None
+            }
+            [first, second, ..] => {
+                let (first, second) = (&plan.nodes[*first].id, &plan.nodes[*second].id);
+                let message =
+                    format!("the join `{}` comes after `{first}` and `{second}`, and joins one group", join.id);
+                let problem = Diagnostic::error("join_without_group", join.span, message);
+                self.found.push(problem.hint(format!("write `group: {first}`, and give `{second}` a join of its own")));
+                None
+            }
+        }
+    }
+
+    fn quorum(&mut self, plan: &Plan, place: NodeIx, group: NodeIx, said: &spec::Join) {
+        let is_quorum = said.mode.as_ref().is_some_and(|mode| mode.value == spec::JoinMode::Quorum);
+        let members = match &plan.nodes[group].kind {
+            Kind::SpawnGroup { members, .. } => Some(members.len() as u32),
+            _ => None,
+        };
+        let (span, message, hint) = match (&said.quorum, is_quorum) {
+            (None, false) => return,
+            (None, true) => {
+                let span = said.mode.as_ref().map_or(plan.nodes[place].span, |mode| mode.span);
+                (span, "mode `quorum` needs a quorum".to_owned(), "write `quorum: 2`, or how many have to complete")
+            }
+            (Some(quorum), false) => {
+                (quorum.span, "a quorum is for mode `quorum` only".to_owned(), "write `mode: quorum`")
+            }
+            (Some(quorum), true) if quorum.value == 0 => {
+                (quorum.span, "a quorum of 0 is none".to_owned(), "it is at least 1")
+            }
+            (Some(quorum), true) => match members {
+                Some(members) if quorum.value > members => {
+                    let message = format!("a quorum of {} of {members} can never be reached", quorum.value);
+                    (quorum.span, message, "it is at most the number of targets")
+                }
+                _ => return,
+            },
+        };
+        self.found.push(Diagnostic::error("invalid_quorum", span, message).hint(hint));
+    }
+}
+
+fn joined_by(plan: &Plan, group: NodeIx) -> Option<NodeIx> {
+    match &plan.nodes[group].kind {
+        Kind::SpawnGroup { join, .. } | Kind::Map { join, .. } => join.node,
+        _ => None,
+    }
+}
+
+fn kernel_mode(mode: spec::JoinMode) -> JoinMode {
+    match mode {
+        spec::JoinMode::BestEffort => JoinMode::BestEffort,
+        spec::JoinMode::All => JoinMode::All,
+        spec::JoinMode::FailFast => JoinMode::FailFast,
+        spec::JoinMode::Quorum => JoinMode::Quorum,
+        spec::JoinMode::FirstSuccess => JoinMode::FirstSuccess,
+    }
+}
+
+/// What a graph is called whose file does not say: the file, as far as it can be a
+/// name.
+fn name_of_file(path: &str) -> String {
+    let file = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let stem = file.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = stem.chars().map(legal).skip_while(|c| !c.is_ascii_lowercase()).take(64).collect();
+    if name.is_empty() { "graph".to_owned() } else { name }
+}

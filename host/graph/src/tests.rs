@@ -1,0 +1,67 @@
+//! Whole files: what is told of them.
+
+use crate::compile;
+use crate::diagnostic::OneLine;
+use crate::source::Source;
+
+/// Every problem of a file, a line each, with its hint.
+pub(crate) fn problems(text: &str) -> String {
+    let source = Source::new("g", text);
+    let told = compile(&source).problems.into_iter().map(|one| {
+        let hint = one.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+        format!("{}{hint}", OneLine(&source, &one))
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_one_node_says_is_checked_by_itself() {
+    let text = r#"
+spec_version: "2.0"
+name: Bad Name
+nodes:
+  a: {spawn_run: {target: w, retry: {max_attempts: 0, jitter: 2}, scopes: ["nonsense"], timeout_ms: 0}}
+  a: {spawn_run: {target: w}}
+  "b c": {spawn_run: {target: w, input: {x: "${{ 1 + }}"}}}
+  r: {router: {routes: [{name: x}, {name: x}, {name: default}], route_key: input.k, target: t}}
+  j: {judge: {score: input.s, criteria: {}}}
+  o: {output: {value: 1, error: {code: x}}}
+  g: {spawn_group: {targets: [{target: w}, {target: w}]}}
+  q: {join: {mode: quorum, quorum: 3}}
+  q2: {join: {group: a}}
+  q3: {join: {}}
+  q4: {join: {group: g}}
+edges:
+  - {from: a.done, to: j}
+  - {from: g, to: q}
+  - {from: g, to: q}
+  - {from: r.y, to: zz}
+  - {from: j.passed, to: o}
+  - {from: j, to: j}
+"#;
+    expect_test::expect![[r#"
+        g:3:7: error[invalid_name]: `Bad Name` is no name of a graph (1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter)
+        g:5:52: error[invalid_value]: `max_attempts` counts the first try: it is at least 1
+        g:5:63: error[invalid_value]: `jitter` is a part of the wait: it is from 0 to 1
+        g:5:76: error[scope_invalid]: `nonsense` is not a scope: it has no `:`, as in `fs.read:docs/*`
+        g:5:101: error[invalid_value]: a run of 0 ms cannot be (leave it out for a run without a deadline)
+        g:6:3: error[duplicate_node]: there are two nodes `a` (give one of them another id)
+        g:7:3: error[invalid_id]: `b c` is no id of a node (1 to 64 of `a-z`, `A-Z`, `0-9`, `_` and `-`, beginning with a letter or `_`)
+        g:7:52: error[expression]: it is no expression: it ends too early
+        g:8:43: error[duplicate_route]: there are two routes `x` (give it another name)
+        g:8:54: error[invalid_name]: there is always a route `default`, for what equals no other (give it another name)
+        g:8:93: error[two_kinds]: `target` of the router `r` is here beside `route_key` (keep one of them)
+        g:9:22: error[missing_field]: a `score` needs a `threshold` to be held against (write `threshold: 0.8`, or what it has to reach)
+        g:9:41: error[unused_field]: `criteria` means nothing without `target` (leave it out)
+        g:10:33: error[two_kinds]: `error` of the output `o` is here beside `value` (keep one of them)
+        g:12:36: error[invalid_quorum]: a quorum of 3 of 2 can never be reached (it is at most the number of targets)
+        g:13:22: error[join_without_group]: `a` is a spawn_run and makes no group (name a `spawn_group` or a `map`)
+        g:14:3: error[join_without_group]: the join `q3` has no group (lead an edge to it from a `spawn_group` or a `map`, or name one as `group`)
+        g:15:3: error[joined_twice]: the group `g` is joined twice (a group is decided once: use the output of the first join)
+        g:17:14: error[unknown_handle]: the spawn_run `a` has no handle `done` (write `a`: only a join, a judge, a router and a replan have handles)
+        g:19:12: error[duplicate_edge]: this edge is here twice: `g` to `q` (leave one out)
+        g:20:14: error[unknown_handle]: the router `r` has no handle `y` (did you mean `r.x`?)
+        g:20:21: error[unknown_node]: there is no node `zz`
+        g:21:14: error[unknown_handle]: the judge `j` has no handle `passed` (did you mean `j.pass`?)
+        g:22:19: error[cycle]: `j` leads to itself (a loop leads back through a `replan`)"#]].assert_eq(&problems(text));
+}

@@ -1,0 +1,315 @@
+//! Tree: what a file says, with the place of every value, before anything is
+//! made of it. YAML and JSON are read alike: JSON is YAML.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+use serde_saphyr::options::DuplicateKeyPolicy;
+use serde_saphyr::{Location, Spanned};
+
+use crate::diagnostic::Diagnostic;
+use crate::source::{MAX_BYTES, Source, Span};
+
+/// The deepest that lists and maps may lie in each other.
+const MAX_DEPTH: usize = 64;
+
+/// What the parser may use of a stack at that depth, and much more.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Values of one file, those that aliases repeat included.
+const MAX_NODES: usize = 2_000_000;
+
+/// Values that aliases may repeat.
+const MAX_REPEATED: usize = 100_000;
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tree {
+    pub span: Span,
+    pub value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Tree>),
+    Map(Vec<Entry>),
+}
+
+/// One key of a map and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub key: String,
+    pub key_span: Span,
+    pub value: Tree,
+}
+
+impl Value {
+    /// What it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Number(number) if number.is_f64() => "a number",
+            Self::Number(_) => "an integer",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+impl Tree {
+    /// The same without places.
+    pub fn json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Number(number) => number.clone().into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Self::json).collect(),
+            Value::Map(entries) => {
+                serde_json::Value::Object(entries.iter().map(|one| (one.key.clone(), one.value.json())).collect())
+            }
+        }
+    }
+}
+
+/// Reads a file into a tree.
+pub(crate) fn parse(source: &Source) -> Result<Tree, Diagnostic> {
+    let text = source.text();
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes; a graph has at most {MAX_BYTES}", text.len());
+        return Err(Diagnostic::error("too_large", Span::default(), message)
+            .hint("split it into graphs that run one another, or have a `map` make the runs"));
+    }
+    // JSON may be indented with tabs, which YAML does not know.
+    let spaced = text.trim_start().starts_with('{').then(|| without_tabs(text));
+    match with_deep_stack(|| serde_saphyr::from_str_with_options(spaced.as_deref().unwrap_or(text), options())) {
+        Ok(read) => Ok(placed(text, read)),
+        Err(error) => {
+            let span = error.location().map(|at| span_of(text, &at)).unwrap_or_default();
+            let message = error.without_snippet().to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            Err(Diagnostic::error("syntax", span, message.trim_end_matches('.')))
+        }
+    }
+}
+
+/// Runs the parser, which recurses: the deepest file that is allowed takes more
+/// stack than a thread of a runtime has where nothing is optimised.
+fn with_deep_stack(
+    parse: impl FnOnce() -> Result<Spanned<Raw>, serde_saphyr::Error> + Send,
+) -> Result<Spanned<Raw>, serde_saphyr::Error> {
+    std::thread::scope(|scope| match std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, parse) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(error) => Err(serde::de::Error::custom(format_args!("no thread could be started to read it: {error}"))),
+    })
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_nodes: MAX_NODES,
+            max_events: 2 * MAX_NODES,
+            max_total_scalar_bytes: 2 * MAX_BYTES,
+            max_documents: 1,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MAX_REPEATED,
+        },
+        // The reader names them all, with their places.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        // `y`, `no` and `on` are text.
+        strict_booleans: true,
+        with_snippet: false,
+    }
+}
+
+/// The text with a space for each tab, so that places stay what they are. A tab
+/// within a JSON string is illegal there, and may be lost.
+fn without_tabs(text: &str) -> String {
+    text.replace('\t', " ")
+}
+
+fn span_of(text: &str, at: &Location) -> Span {
+    let span = at.span();
+    match (span.byte_offset(), span.byte_len()) {
+        (Some(start), Some(len)) => Span::new(start as usize, len as usize),
+        _ => {
+            let start = text.char_indices().nth(span.offset() as usize).map_or(text.len(), |(at, _)| at);
+            Span::new(start, span.len() as usize)
+        }
+    }
+}
+
+/// A value whose children know their places.
+enum Raw {
+    Plain(Value),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+fn placed(text: &str, read: Spanned<Raw>) -> Tree {
+    let span = span_of(text, &read.referenced);
+    let value = match read.value {
+        Raw::Plain(value) => value,
+        Raw::List(items) => Value::List(items.into_iter().map(|item| placed(text, item)).collect()),
+        Raw::Map(entries) => Value::Map(entries.into_iter().map(|(key, value)| entry(text, key, value)).collect()),
+    };
+    Tree { span, value }
+}
+
+fn entry(text: &str, key: Spanned<String>, value: Spanned<Raw>) -> Entry {
+    Entry { key_span: span_of(text, &key.referenced), key: key.value, value: placed(text, value) }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Plain(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Plain(Value::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Plain(Value::Number(value.into())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Plain(Value::Number(value.into())))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Raw, E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("a number that JSON cannot hold"))?;
+        Ok(Raw::Plain(Value::Number(number)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Plain(Value::Text(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
+        Ok(Raw::Plain(Value::Text(text)))
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<Raw, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Raw::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            map.push(entry);
+        }
+        Ok(Raw::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Tree, Diagnostic> {
+        parse(&Source::new("g.yaml", text))
+    }
+
+    fn refused(text: &str) -> Diagnostic {
+        read(text).expect_err("it is refused")
+    }
+
+    /// Every scalar of a tree as the file spells it.
+    fn spelt(text: &str) -> Vec<String> {
+        fn walk(source: &Source, tree: &Tree, into: &mut Vec<String>) {
+            match &tree.value {
+                Value::List(items) => items.iter().for_each(|item| walk(source, item, into)),
+                Value::Map(entries) => {
+                    for entry in entries {
+                        into.push(source.slice(entry.key_span).to_owned());
+                        walk(source, &entry.value, into);
+                    }
+                }
+                _ => into.push(source.slice(tree.span).to_owned()),
+            }
+        }
+        let source = Source::new("g.yaml", text);
+        let mut all = Vec::new();
+        walk(&source, &parse(&source).expect("it parses"), &mut all);
+        all
+    }
+
+    #[test]
+    fn every_scalar_knows_its_place_in_yaml_and_in_json() {
+        assert_eq!(spelt("a: öl\nb: [1, 2.5, 'x y']\n"), ["a", "öl", "b", "1", "2.5", "'x y'"]);
+        assert_eq!(spelt("{\n\t\"a\": true,\n\t\"b\": {\"c\": null}\n}"), ["\"a\"", "true", "\"b\"", "\"c\"", "null"]);
+    }
+
+    #[test]
+    fn a_file_says_the_same_in_both_spellings() {
+        let json = read(r#"{"a": [1, -2, 0.5, "x", true, null, {"b": {}}]}"#).unwrap().json();
+        let yaml = read("a:\n- 1\n- -2\n- 0.5\n- x\n- true\n- null\n- b: {}\n").unwrap().json();
+        assert_eq!(json, yaml);
+        assert_eq!(json, serde_json::json!({"a": [1, -2, 0.5, "x", true, null, {"b": {}}]}));
+    }
+
+    #[test]
+    fn an_alias_is_at_the_place_where_it_is_used() {
+        let text = "a: &x 7\nb: *x\n";
+        assert_eq!(spelt(text), ["a", "7", "b", "*x"]);
+    }
+
+    #[test]
+    fn what_would_take_too_much_is_refused() {
+        let bomb: String = (1..9).fold("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".into(), |all, n| {
+            let before = format!("*a{},", n - 1).repeat(10);
+            format!("{all}a{n}: &a{n} [{}]\n", before.trim_end_matches(','))
+        });
+        assert_eq!(refused(&bomb).code, "syntax");
+        assert_eq!(refused(&"[".repeat(100_000)).code, "syntax");
+        assert_eq!(refused(&"{a: ".repeat(100_000)).code, "syntax");
+        let nested: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        assert_eq!(refused(&nested).code, "syntax");
+        assert_eq!(refused(&"x".repeat(MAX_BYTES + 1)).code, "too_large");
+    }
+
+    #[test]
+    fn a_slip_in_the_syntax_has_a_place() {
+        let found = refused("a: 1\nb: [1, 2\nc: 3\n");
+        let source = Source::new("g.yaml", "a: 1\nb: [1, 2\nc: 3\n");
+        assert!(source.position(found.span).line >= 2, "{found:?}");
+        assert!(!found.message.contains("line"), "{}", found.message);
+    }
+}
