@@ -4,6 +4,7 @@ mod cancel;
 mod damage;
 mod durability;
 mod golden;
+mod graphs;
 mod grow;
 mod hostile;
 mod parking;

@@ -82,7 +82,11 @@ impl Mistake {
 fn of_engine_error(error: &Error) -> Exit {
     match error {
         Error::Denied(denial) => of_denial(denial),
-        Error::NotFound { .. } | Error::Invalid { .. } | Error::Undamaged { .. } | Error::Owned { .. } => Exit::Usage,
+        Error::NotFound { .. }
+        | Error::Invalid { .. }
+        | Error::Graph { .. }
+        | Error::Undamaged { .. }
+        | Error::Owned { .. } => Exit::Usage,
         Error::Store(error) => of_store_error(error),
         Error::Sandbox(error) => of_sandbox_error(error),
         Error::Fold(_)

@@ -11,6 +11,7 @@ mod events;
 mod exit;
 mod file_limit;
 mod gc;
+mod graph;
 mod input;
 mod interrupt;
 mod logging;

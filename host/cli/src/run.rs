@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use pleach_engine::graph_spec::source::Source;
 use pleach_engine::kernel::{Budget, Code, Grant, Scope, Tightening, Usage};
 use pleach_engine::{Ended, Error, Host, Plugin, Submission};
 
@@ -19,20 +20,26 @@ use crate::place::{self, Place, Root};
 use crate::plugin::Component;
 use crate::progress::{Progress, Show};
 use crate::report::{self, Report};
-use crate::{amounts, artifacts, exit, input, plugin, policy, stderr};
+use crate::{amounts, artifacts, exit, graph, input, plugin, policy, stderr};
 
 /// How long the host waits, once the run has ended, for what is still going on;
 /// after a run that ended there is nothing.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Run an agent, and whatever it spawns, to the end.
+/// Run an agent or a graph, and whatever it spawns, to the end.
 ///
 /// AGENT is the name of a published plugin, with a requirement on its version
-/// if need be (`lead@^1.2`), or a component file, which is published first.
+/// if need be (`lead@^1.2`), a component file, which is published first, or a
+/// graph file.
 #[derive(Args, Debug)]
 pub struct Run {
-    /// A plugin: NAME, NAME@REQUIREMENT or FILE.wasm.
-    agent: String,
+    /// A plugin: NAME, NAME@REQUIREMENT or FILE.wasm. Or a graph: FILE.yaml, FILE.yml or FILE.json.
+    #[arg(required_unless_present = "tasks")]
+    agent: Option<String>,
+
+    /// Run these tasks in place of AGENT: a list as a graph's `tasks` has, in YAML or JSON.
+    #[arg(long, value_name = "LIST|@FILE", conflicts_with = "agent")]
+    tasks: Option<String>,
 
     /// What the agent is given: JSON, @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
@@ -70,6 +77,10 @@ pub struct Run {
     #[arg(long, value_name = "NAME=N", help_heading = "Limits")]
     limit: Vec<Amount>,
 
+    /// The most runs that run at once; short for `--limit max_concurrency=N`.
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_concurrency: Option<u32>,
+
     /// The most that the whole tree may spend, such as `cpu_ms=60000`.
     #[arg(long, value_name = "NAME=N", help_heading = "Limits")]
     budget: Vec<Amount>,
@@ -97,7 +108,11 @@ impl Run {
         // Everything that can be wrong with the arguments shows before a store
         // is opened or a plugin published.
         self.check_roots()?;
-        let mut submission = Submission::new(&self.agent, input::read(&self.input)?);
+        let input = input::read(&self.input)?;
+        let mut submission = match self.graph()? {
+            Some(source) => Submission::of_graph(source, input),
+            None => Submission::new(self.named(), input),
+        };
         self.fill(&mut submission)?;
         let brought = self.components()?;
         if let Some(folder) = &self.artifacts {
@@ -123,10 +138,35 @@ impl Run {
         }
     }
 
+    /// The graph that is to be run, if it is one.
+    fn graph(&self) -> Result<Option<Source>, Mistake> {
+        match &self.tasks {
+            Some(tasks) => graph::of_tasks(tasks).map(Some),
+            None if graph::is_graph(self.named()) => graph::read(self.named()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What AGENT is; empty where there are tasks in its place.
+    fn named(&self) -> &str {
+        self.agent.as_deref().unwrap_or_default()
+    }
+
+    fn is_component(&self) -> bool {
+        is_file(self.named()) && !graph::is_graph(self.named())
+    }
+
+    /// What is run, for messages.
+    fn told(&self) -> &str {
+        self.agent.as_deref().unwrap_or("--tasks")
+    }
+
     fn fill(&self, submission: &mut Submission) -> anyhow::Result<()> {
         let delegated = self.grant.iter().chain(&self.delegate);
         submission.grant = Grant::new(self.grant.iter().cloned(), delegated.cloned());
         submission.limits = amounts::gather::<Tightening>("--limit", &self.limit)?;
+        let asked = [submission.limits.max_concurrency, self.max_concurrency];
+        submission.limits.max_concurrency = asked.into_iter().flatten().min();
         submission.budget = amounts::gather::<Budget>("--budget", &self.budget)?;
         submission.timeout_ms = self.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         submission.policy = self.policy.as_deref().map(policy::read).transpose()?;
@@ -140,7 +180,7 @@ impl Run {
         for folder in &self.plugins {
             files.extend(plugin::folder(folder)?);
         }
-        files.extend(is_file(&self.agent).then(|| PathBuf::from(&self.agent)));
+        files.extend(self.is_component().then(|| PathBuf::from(self.named())));
         files.into_iter().map(Component::read).collect()
     }
 
@@ -152,7 +192,7 @@ impl Run {
         for component in brought {
             last = Some(plugin::add(&host, component).await?);
         }
-        let agent = last.filter(|_| is_file(&self.agent)).map(|agent| {
+        let agent = last.filter(|_| self.is_component()).map(|agent| {
             // A requirement cannot name a build; the newest of them is meant.
             let version = agent.version.split('+').next().unwrap_or_default();
             format!("{}@={version}", agent.name)
@@ -177,7 +217,8 @@ impl Run {
 
     async fn carry_out(&self, host: &Host, submission: Submission, interrupts: Interrupts) -> anyhow::Result<Exit> {
         let mut output = Output::stdout();
-        let name = submission.agent.split('@').next().unwrap_or_default().to_owned();
+        let name = submission.graph.as_ref().map_or(&*submission.agent, |graph| graph.name());
+        let name = name.split('@').next().unwrap_or_default().to_owned();
         let run = match host.submit(submission).await {
             Ok(run) => run,
             Err(error) => return self.refused(host, error, &mut output).await,
@@ -222,7 +263,10 @@ impl Run {
     /// Says why a run was not admitted, in the format that was asked for too.
     async fn refused(&self, host: &Host, error: Error, output: &mut Output) -> anyhow::Result<Exit> {
         let Error::Denied(denial) = &error else {
-            return Err(error).with_context(|| format!("running `{}`", self.agent));
+            if let Error::Graph { file, problems } = &error {
+                return Err(graph::mistake(file, problems).into());
+            }
+            return Err(error).with_context(|| format!("running `{}`", self.told()));
         };
         match self.format {
             Format::Text => {}
@@ -230,7 +274,7 @@ impl Run {
             Format::Ndjson => output.json_line(&Report::denied(denial))?,
         }
         let unknown = denial.code == Code::TargetNotFound;
-        let doing = format!("running `{}`", self.agent);
+        let doing = format!("running `{}`", self.told());
         if !unknown {
             return Err(error).context(doing);
         }

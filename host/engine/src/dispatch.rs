@@ -45,6 +45,14 @@ struct InUse {
 pub(crate) struct Place {
     line: Arc<Line>,
     memory_bytes: u64,
+    running: u32,
+}
+
+impl Place {
+    /// For what takes nothing of the tenant's quota.
+    pub(crate) fn of_no_quota(line: &Arc<Line>) -> Self {
+        Self { line: line.clone(), memory_bytes: 0, running: 0 }
+    }
 }
 
 /// What came of asking for a place.
@@ -94,7 +102,7 @@ impl Dispatcher {
                 return Taken::QuotaFull;
             }
         }
-        let place = Place { line: line.clone(), memory_bytes };
+        let place = Place { line: line.clone(), memory_bytes, running: 1 };
         match live.try_acquire() {
             Some(permit) => Taken::Place(permit, place),
             None => {
@@ -207,8 +215,11 @@ impl Line {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.running == 0 {
+            return;
+        }
         let mut used = self.line.used();
-        used.running -= 1;
+        used.running -= self.running;
         used.memory_bytes -= self.memory_bytes;
         self.line.wake_next(&mut used);
     }

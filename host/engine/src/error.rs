@@ -1,5 +1,7 @@
 //! Everything that can go wrong between an embedder and its host.
 
+use pleach_graph::diagnostic::{Diagnostic, Severity};
+use pleach_graph::source::Source;
 use pleach_kernel::{Denial, FoldError, RunId};
 
 /// What went wrong, to what.
@@ -14,6 +16,9 @@ pub enum Error {
     /// The request contradicts itself or the rules of its form.
     #[error("{doing}: {why}")]
     Invalid { doing: &'static str, why: String },
+    /// A graph is wrong; every problem is here, with its place in the file.
+    #[error("{}: {}", file.name(), told(problems))]
+    Graph { file: Source, problems: Vec<Diagnostic> },
     #[error(transparent)]
     Store(#[from] pleach_store::Error),
     #[error(transparent)]
@@ -44,6 +49,16 @@ pub enum Error {
     /// What a live host has is that host's.
     #[error("run {run_id} belongs to a host that is alive")]
     Owned { run_id: RunId },
+}
+
+/// How many problems a graph has, and the first.
+fn told(problems: &[Diagnostic]) -> String {
+    let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let first = errors.next().map_or("", |problem| &problem.message);
+    match errors.count() {
+        0 => first.to_owned(),
+        more => format!("{first} (and {more} more)"),
+    }
 }
 
 impl Error {
@@ -89,6 +104,7 @@ impl Error {
             Self::Owned { run_id } => format!("`pleach cancel {run_id}` asks that host to end it"),
             Self::Store(error) => return hint_of_store(error).map(str::to_owned),
             Self::Denied(denial) => return hint_of(denial).map(str::to_owned),
+            Self::Graph { .. } => "`pleach check FILE` shows every problem with its place".to_owned(),
             Self::Invalid { .. } | Self::Sandbox(_) | Self::Fold(_) => return None,
         })
     }

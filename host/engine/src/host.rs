@@ -3,8 +3,11 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use pleach_graph::plan::Settings;
+use pleach_graph::source::Source;
 use pleach_kernel::{
-    Limits, Policy, RootId, RunId, Scope, Spawn, SpawnRequest, Submit, Surface, Tenant, Timestamp, Tree,
+    Code, Denial, Limits, PluginRef, Policy, Resolution, Role, RootId, RunId, Scope, Spawn, SpawnRequest, Submit,
+    Surface, Tenant, Timestamp, Tree,
 };
 use pleach_sandbox::Inspection;
 use pleach_store::{PluginRow, Store, TreeFilter, TreeSummary};
@@ -16,6 +19,7 @@ use crate::clock::Clock;
 use crate::driver::calls::over_stored_bytes;
 use crate::driver::{Driver, Shared};
 use crate::error::Error;
+use crate::graph::Graphs;
 use crate::guests::Guests;
 use crate::habits::Habits;
 use crate::live::{Inner, Leaving};
@@ -25,6 +29,10 @@ use crate::recover;
 use crate::registry::{Plugin, Publish, Registry, check_name, check_version};
 use crate::run::Run;
 use crate::submission::Submission;
+
+/// The version of every graph that is run from a file: what tells them apart is
+/// their digest.
+const VERSION: &str = "0.0.0";
 
 /// Which runs to list.
 #[derive(Clone, Debug)]
@@ -66,6 +74,7 @@ impl Host {
             dispatcher: Arc::default(),
             clock,
             runtime: Handle::current(),
+            graphs: Graphs::default(),
             missing: Missing::default(),
             habits,
         };
@@ -217,18 +226,53 @@ impl Host {
         // While the store cannot keep up, new work waits here.
         self.store().room().await;
         shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
-        let resolution = shared.registry.resolve(&self.tenant, &submission.agent);
+        let mut limits = submission.limits.apply(&policy.limits);
+        let (mut agent, mut timeout_ms, mut budget) = (submission.agent, submission.timeout_ms, submission.budget);
+        let resolution = match submission.graph {
+            None => shared.registry.resolve(&self.tenant, &agent),
+            Some(source) => {
+                let (plugin, settings) = self.admit_graph(&policy, source).await?;
+                agent = plugin.name.to_string();
+                limits = settings.tighten(&limits);
+                timeout_ms = [timeout_ms, settings.timeout_ms].into_iter().flatten().min();
+                budget = settings.budget_within(&budget);
+                Resolution::Found(plugin)
+            }
+        };
         let request = SpawnRequest {
             scopes: submission.grant,
-            timeout_ms: submission.timeout_ms,
+            timeout_ms,
             retry: submission.retry,
-            budget: submission.budget,
-            ..SpawnRequest::new(submission.agent, submission.input)
+            budget,
+            ..SpawnRequest::new(agent, submission.input)
         };
-        let submit = Submit { limits: submission.limits.apply(&policy.limits), spawn: Spawn::new(request, resolution) };
+        let submit = Submit { limits, spawn: Spawn::new(request, resolution) };
         let tree = Tree::open(self.now(), root, self.tenant.clone(), Arc::new(policy), Surface::Api, submit)?;
         self.drive(tree).await?;
         Ok(Run::new(root.run(), self.clone()))
+    }
+
+    /// Checks a graph and keeps it, so that whoever recovers its run finds it by its
+    /// digest.
+    async fn admit_graph(&self, policy: &Policy, source: Source) -> Result<(Arc<PluginRef>, Settings), Error> {
+        if !policy.surfaces.graph {
+            let message = format!("tenant {} may not run graphs", self.tenant);
+            let mut denial = Denial::new(Code::FeatureDisabled, "run_graph", message);
+            denial.policy_version = policy.version;
+            return Err(Error::Denied(Box::new(denial)));
+        }
+        let plan = match pleach_graph::compile(&source).into_plan() {
+            Ok(plan) => plan,
+            Err(problems) => return Err(Error::Graph { file: source, problems }),
+        };
+        let text = source.text().as_bytes().to_vec();
+        self.check_stored_bytes("submit", policy, text.len() as u64).await?;
+        let digest: Arc<str> = self.store().put_component(text).await?.into();
+        let plugin =
+            PluginRef { name: plan.name.clone(), version: VERSION.into(), digest: digest.clone(), role: Role::Agent };
+        let settings = plan.settings.clone();
+        self.inner.shared.graphs.keep(&digest, plan);
+        Ok((Arc::new(plugin), settings))
     }
 
     /// Gives a new tree a task of its own; returns once its opening is on disk.

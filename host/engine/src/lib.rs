@@ -14,6 +14,7 @@ mod driver;
 mod ended;
 mod error;
 mod events;
+mod graph;
 mod guests;
 mod habits;
 mod host;
@@ -31,6 +32,7 @@ mod stage;
 mod submission;
 mod upkeep;
 
+pub use pleach_graph as graph_spec;
 pub use pleach_kernel as kernel;
 pub use pleach_sandbox::{GuestLimits, Inspection};
 pub use pleach_store::{TreeSize, TreeSummary};

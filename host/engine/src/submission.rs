@@ -1,5 +1,6 @@
 //! What a root run is submitted with.
 
+use pleach_graph::source::Source;
 use pleach_kernel::{Budget, Grant, Payload, Policy, Retry, Tightening};
 
 use crate::error::Error;
@@ -9,6 +10,8 @@ use crate::error::Error;
 pub struct Submission {
     /// `name` or `name@requirement`.
     pub agent: String,
+    /// A graph to run in place of an agent, which is then called as the graph says.
+    pub graph: Option<Source>,
     pub input: Payload,
     pub grant: Grant,
     /// Limits tighter than the policy's.
@@ -25,6 +28,7 @@ impl Submission {
     pub fn new(agent: &str, input: Payload) -> Self {
         Self {
             agent: agent.to_owned(),
+            graph: None,
             input,
             grant: Grant::default(),
             limits: Tightening::default(),
@@ -33,6 +37,12 @@ impl Submission {
             retry: None,
             policy: None,
         }
+    }
+
+    /// A graph, with nothing granted and nothing limited but by policy and by what
+    /// the graph says itself.
+    pub fn of_graph(source: Source, input: Payload) -> Self {
+        Self { graph: Some(source), ..Self::new("graph", input) }
     }
 
     /// As [`Submission::new`], with whatever `input` is as JSON.

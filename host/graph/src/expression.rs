@@ -200,11 +200,21 @@ fn walk<'a>(path: &[String], scope: &'a dyn Scope) -> Result<&'a Json, String> {
     };
     for field in rest {
         known = match known {
-            Json::Object(fields) => fields.get(field).ok_or_else(|| format!("there is no `{field}`"))?,
+            Json::Object(fields) => fields.get(field).ok_or_else(|| missing(path, field, known))?,
             other => return Err(format!("{} has no field `{field}`", kind(other))),
         };
     }
     Ok(known)
+}
+
+/// Why a field is not there; of a node that gave nothing, how it stands.
+fn missing(path: &[String], field: &str, known: &Json) -> String {
+    match (path, known["status"].as_str()) {
+        ([root, id, output, ..], Some(status)) if root == "nodes" && output == field && field == "output" => {
+            format!("node `{id}` is {status} and has no output")
+        }
+        _ => format!("there is no `{field}`"),
+    }
 }
 
 fn kind(value: &Json) -> &'static str {

@@ -21,6 +21,7 @@ pub mod spec;
 pub mod template;
 mod text;
 mod tree;
+pub mod walk;
 
 pub use at::At;
 pub use text::{Cel, Json, Template};

@@ -56,6 +56,19 @@ impl Settings {
     pub fn tighten(&self, limits: &Limits) -> Limits {
         self.limits.apply(limits)
     }
+
+    /// What the graph may spend, where whoever runs it gives it a budget too: the
+    /// lesser of each amount.
+    pub fn budget_within(&self, given: &Budget) -> Budget {
+        let lesser = |ours: Option<u64>, theirs: Option<u64>| [ours, theirs].into_iter().flatten().min();
+        Budget {
+            tokens: lesser(self.budget.tokens, given.tokens),
+            cost_microusd: lesser(self.budget.cost_microusd, given.cost_microusd),
+            wall_ms: lesser(self.budget.wall_ms, given.wall_ms),
+            cpu_ms: lesser(self.budget.cpu_ms, given.cpu_ms),
+            host_calls: lesser(self.budget.host_calls, given.host_calls),
+        }
+    }
 }
 
 /// One node.

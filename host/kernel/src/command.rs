@@ -204,6 +204,9 @@ pub struct SpawnGroup {
     pub members: Vec<Spawn>,
     pub key_prefix: Option<Arc<str>>,
     pub join: JoinPolicy,
+    /// How many members it will have, where these are only its first; see
+    /// [`Tree::extend_group`](crate::Tree::extend_group).
+    pub size: Option<u32>,
     pub node_id: Option<Arc<str>>,
     /// Whether this is an agent call: one member, whose end the caller waits for.
     pub agent_call: bool,

@@ -122,7 +122,8 @@ pub struct SpawnDecision {
     pub idempotent: bool,
     /// One for each run; one for all where all are equal.
     pub effective_scopes: Vec<Grant>,
-    /// The runs themselves; empty where they were found again.
+    /// The runs themselves; empty where they were found again. With a `group_id` and
+    /// no `group`, they are added to that group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +161,10 @@ pub struct GroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<u32>,
     pub timeout_ms: u64,
+    /// How many members it will have, where they are added one after the other;
+    /// else it has them all from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -167,7 +172,7 @@ pub struct GroupSpec {
 impl GroupSpec {
     /// Whether both are joined alike; how a mode was spelt makes no difference.
     pub(crate) fn same_join(&self, other: &Self) -> bool {
-        (self.mode, self.quorum, self.timeout_ms) == (other.mode, other.quorum, other.timeout_ms)
+        (self.mode, self.quorum, self.timeout_ms, self.size) == (other.mode, other.quorum, other.timeout_ms, other.size)
     }
 }
 

@@ -128,10 +128,15 @@ impl Tree {
                 return Err(format!("run {id} is spawned out of order"));
             }
         }
-        if decision.group_id != decision.group.as_ref().map(|_| self.group_id(self.groups.len())) {
-            return Err("it spawns another group than it names".into());
+        match (decision.group_id, &decision.group) {
+            (None, None) => Ok(()),
+            (Some(id), Some(_)) if id == self.group_id(self.groups.len()) => Ok(()),
+            (Some(id), None) => match self.can_grow(self.known_group(id)?, decision.runs.len()) {
+                true => Ok(()),
+                false => Err(format!("group {id} has no room for what it adds")),
+            },
+            (Some(_), Some(_)) | (None, Some(_)) => Err("it spawns another group than it names".into()),
         }
-        Ok(())
     }
 
     fn check_lifecycle(&self, life: &ChildLifecycle) -> Result<(), String> {
@@ -195,8 +200,8 @@ impl Tree {
             }
             Fact::ReplanDecision(decision) => self.apply_replan(decision),
             Fact::Budget(moved) => self.apply_budget(ix, event.at, moved),
-            Fact::Progress(_) => self.apply_reported(event),
-            Fact::PolicyDeny(_) | Fact::RouteDecision(_) | Fact::JudgeVerdict(_) => {}
+            Fact::Progress(_) | Fact::RouteDecision(_) | Fact::JudgeVerdict(_) => self.apply_reported(event),
+            Fact::PolicyDeny(_) => {}
         }
     }
 
@@ -206,7 +211,13 @@ impl Tree {
             let first = self.runs.len();
             self.apply_group(event, spec, first..first + decision.runs.len())
         });
-        for (ordinal, spec) in decision.runs.iter().enumerate() {
+        // Without a group of its own, it adds to one that there is.
+        let group = group.or_else(|| decision.group_id.map(|id| id.index as usize));
+        let first_ordinal = match (group, &decision.group) {
+            (Some(group), None) => self.grow(group, decision.runs.len()),
+            (_, Some(_)) | (None, None) => 0,
+        };
+        for (ordinal, spec) in (first_ordinal..).zip(&decision.runs) {
             let ix = self.runs.len();
             let account = self.open_account(ix, parent, &decision.tree, spec, event.at);
             let plugin = self.shared_plugin(&spec.plugin);
@@ -215,7 +226,7 @@ impl Tree {
                 spec: RunSpec { plugin, ..spec.clone() },
                 parent,
                 depth: parent.map_or(0, |parent| self.runs[parent].depth + 1),
-                group: group.map(|group| (group, ordinal as u32)),
+                group: group.map(|group| (group, ordinal)),
                 node_id: event.node_id.clone(),
                 surface: event.surface,
                 status: RunStatus::Queued,
@@ -227,6 +238,7 @@ impl Tree {
                 keys: BTreeMap::new(),
                 group_keys: BTreeMap::new(),
                 groups: Vec::new(),
+                noticed: Vec::new(),
                 account,
                 created_at: event.at,
                 started_at: None,
@@ -321,6 +333,9 @@ impl Tree {
         }
         if let Some((group, _)) = group {
             self.groups[group].count(status);
+        }
+        if let Some(parent) = parent {
+            self.notice(parent, ix, group);
         }
         let account = self.runs[ix].account;
         self.leave_account(account);

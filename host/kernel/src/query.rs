@@ -162,7 +162,7 @@ impl Tree {
 
     fn group_view(&self, index: usize) -> GroupView {
         let group = &self.groups[index];
-        let members = group.members.clone().take(MAX_NODES as usize).enumerate().map(|(ordinal, ix)| MemberView {
+        let members = group.members.iter().take(MAX_NODES as usize).enumerate().map(|(ordinal, ix)| MemberView {
             ordinal: ordinal as u32,
             run_id: self.run_id(ix),
             status: self.runs[ix].status,

@@ -26,7 +26,7 @@ use crate::run::replay::Calls;
 use crate::tree::{Run, RunIx, Timer, Tree};
 
 /// Goes up with every change of what a snapshot looks like.
-pub const SNAPSHOT_FORMAT: u32 = 2;
+pub const SNAPSHOT_FORMAT: u32 = 3;
 
 /// Bytes that are no snapshot of this tree; its log is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -228,6 +228,7 @@ impl SavedTree {
         for (index, group) in self.groups.into_iter().enumerate() {
             restore_group(&mut tree, index, group);
         }
+        tree.restore_notices();
         for (index, account) in tree.accounts.iter().enumerate() {
             tree.timers.extend(account.wall_timer.map(|due| (due, Timer::WallSpent(index))));
         }
@@ -262,6 +263,7 @@ fn restore_run(tree: &mut Tree, saved: SavedRun, plugins: &[Arc<PluginRef>]) {
         keys: BTreeMap::new(),
         group_keys: BTreeMap::new(),
         groups: Vec::new(),
+        noticed: Vec::new(),
         account: saved.account,
         created_at: saved.created_at,
         started_at: saved.started_at,
@@ -297,7 +299,7 @@ fn restore_run(tree: &mut Tree, saved: SavedRun, plugins: &[Arc<PluginRef>]) {
 
 /// Adds a group, and what its owner, its members and the clock know of it.
 fn restore_group(tree: &mut Tree, index: usize, group: Group) {
-    for (ordinal, ix) in group.members.clone().enumerate() {
+    for (ordinal, ix) in group.members.iter().enumerate() {
         tree.runs[ix].group = Some((index, ordinal as u32));
     }
     let owner = &mut tree.runs[group.owner];

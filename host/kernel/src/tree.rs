@@ -34,6 +34,14 @@ pub(crate) enum Timer {
     WallSpent(usize),
 }
 
+/// Something that a run has spawned has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Noticed {
+    Run(u32),
+    /// The group is decided.
+    Group(u32),
+}
+
 /// One run, as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -56,6 +64,8 @@ pub struct Run {
     pub(crate) keys: BTreeMap<Arc<str>, RunIx>,
     pub(crate) group_keys: BTreeMap<Arc<str>, usize>,
     pub(crate) groups: Vec<usize>,
+    /// What has ended below it, in that order; see `run/notice.rs`.
+    pub(crate) noticed: Vec<Noticed>,
     pub(crate) account: usize,
     pub created_at: Timestamp,
     /// The first start.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pleach_kernel::{
     Budget, CallSite, Cancel, Cancelled, Denial, Evaluation, Finish, GroupId, JoinPolicy, JoinResult, MemberOutcome,
-    Payload, Progress, Query, RunId, SpawnRequest, Spawned, SpawnedGroup, Timestamp,
+    NodeVerdict, Notice, Payload, Progress, Query, RunId, SpawnRequest, Spawned, SpawnedGroup, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -100,6 +100,20 @@ pub enum Call {
         asked: Asked,
         reply: Reply<Payload>,
     },
+    /// What a node of a graph asks for. Only native programs do.
+    Node {
+        node: Arc<str>,
+        call: Box<NodeCall>,
+    },
+    /// Answered with what has ended below this run after the first `after`
+    /// notices, as soon as there is something; how much it is is recorded. Of a
+    /// call that was answered before, `known` is how much that was.
+    Next {
+        after: u32,
+        known: Option<u32>,
+        asked: Asked,
+        reply: Reply<Vec<Notice>>,
+    },
     /// Spawn and join in one; the answer is the one member of that join.
     AgentCall {
         request: SpawnRequest,
@@ -142,6 +156,81 @@ pub enum Call {
         digest: String,
         reply: Reply<Vec<u8>>,
     },
+}
+
+/// What a node of a graph asks: as the calls of the same names, with the node in
+/// the log, and without waiting for anything but the decision.
+#[derive(Debug)]
+pub enum NodeCall {
+    SpawnRun {
+        request: SpawnRequest,
+        site: CallSite,
+        reply: Reply<Spawned>,
+    },
+    SpawnGroup {
+        group: NodeGroup,
+        site: CallSite,
+        reply: Reply<SpawnedGroup>,
+    },
+    /// Answered with the runs that were added: none where it is decided.
+    ExtendGroup {
+        group: GroupId,
+        members: Vec<SpawnRequest>,
+        asked: Asked,
+        reply: Reply<Vec<RunId>>,
+    },
+    Cancel {
+        request: Cancel,
+        asked: Asked,
+        reply: Reply<Cancelled>,
+    },
+    Evaluate {
+        question: NodeQuestion,
+        site: CallSite,
+        asked: Asked,
+        reply: Reply<Evaluating>,
+    },
+    /// A replanner has ended: its plan is carried out.
+    TakePlan {
+        planner: RunId,
+        among: Arc<[RunId]>,
+        asked: Asked,
+        reply: Reply<Evaluation>,
+    },
+    /// What the node has decided by itself; it has no answer.
+    Verdict {
+        verdict: NodeVerdict,
+        call: u32,
+    },
+}
+
+/// A group that a node spawns.
+#[derive(Clone, Debug)]
+pub struct NodeGroup {
+    pub members: Vec<SpawnRequest>,
+    pub key_prefix: Arc<str>,
+    pub join: JoinPolicy,
+    /// How many members it will have, where these are only its first.
+    pub size: Option<u32>,
+    /// Whether it is an agent call: one member.
+    pub agent_call: bool,
+}
+
+/// What a node asks about failed children of its graph's run.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeQuestion {
+    /// In order of their ids.
+    pub among: Arc<[RunId]>,
+    pub replanner: Option<Arc<str>>,
+    pub config: Option<Payload>,
+}
+
+/// An evaluation, or the replanner that has to end before there is one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evaluating {
+    Answered(Box<Evaluation>),
+    Asked(RunId),
 }
 
 /// Why a call has no answer.

@@ -48,6 +48,10 @@ pub mod what {
     pub const SLEEP: &str = "clock.sleep";
     pub const NOW: &str = "clock.now";
     pub const REPORT: &str = "progress.report";
+    pub const EXTEND_GROUP: &str = "extend_group";
+    pub const TAKE_PLAN: &str = "take_plan";
+    pub const VERDICT: &str = "verdict";
+    pub const NEXT: &str = "next";
 }
 
 /// One recorded answer.

@@ -45,7 +45,10 @@ mod start;
 mod ticker;
 mod vitals;
 
-pub use call::{Call, CallError, Exhausted, FailureCode, Kernel, Meter, Parked, Reply};
+pub use call::{
+    Call, CallError, Evaluating, Exhausted, FailureCode, Kernel, Meter, NodeCall, NodeGroup, NodeQuestion, Parked,
+    Reply,
+};
 pub use config::{Config, GuestLimits};
 pub use error::Error;
 pub use hostcalls::HostCalls;

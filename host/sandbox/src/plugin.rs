@@ -54,6 +54,11 @@ impl Plugin {
         self.role
     }
 
+    /// Whether it is part of the host, and takes nothing of a sandbox's.
+    pub fn is_native(&self) -> bool {
+        matches!(self.work, Work::Native(_))
+    }
+
     pub(crate) fn work(&self) -> &Work {
         &self.work
     }

@@ -142,6 +142,10 @@ pub trait Store: Send + Sync + 'static {
     /// contents under the same version are [`Error::VersionTaken`].
     fn put_plugin(&self, row: PluginRow, component: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>>;
 
+    /// Keeps a component that is no version of a plugin, and gives its digest: a
+    /// graph that runs are pinned to. The same one twice is kept once.
+    fn put_component(&self, component: Vec<u8>) -> BoxFuture<'_, Result<String, Error>>;
+
     /// Says whether new runs may use a version.
     fn set_published(
         &self,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Action, CallSite, Caller, Code, Denial, Evaluate, Evaluation, JoinAnswer, JoinPolicy, Nondeterminism, Payload,
-    Plan, Planned, Query, Replanning, RunError, RunId, RunStatus, Spawn, SpawnGroup, SpawnRequest, Surface,
+    About, Action, CallSite, Caller, Code, Denial, Evaluate, Evaluation, JoinAnswer, JoinPolicy, Nondeterminism,
+    Payload, Plan, Planned, Query, Replanning, RunError, RunId, RunStatus, Spawn, SpawnGroup, SpawnRequest, Surface,
 };
 use pleach_sandbox::{Asked, Call, CallError, FailureCode, Reply};
 
@@ -67,6 +67,8 @@ impl Driver {
             Call::Record { entry } => self.record(run, entry),
             Call::Intend { entry, reply } => self.intend(run, entry, reply),
             Call::Fetch { digest, reply } => self.fetch(digest, reply),
+            Call::Node { node, call } => self.node_call(run, node, *call),
+            Call::Next { after, known, asked, reply } => self.next(run, after, known, asked, reply),
         }
     }
 
@@ -98,7 +100,7 @@ impl Driver {
         let now = self.shared.clock.now();
         let asked = (members.clone(), key_prefix.clone());
         let members = members.into_iter().map(|member| self.resolved(member)).collect();
-        let group = SpawnGroup { members, key_prefix, join, node_id: None, agent_call: false };
+        let group = SpawnGroup { members, key_prefix, join, size: None, node_id: None, agent_call: false };
         let answer = match self.tree.replayed_group(run, site.call, &group) {
             Some(Ok(spawned)) => Ok(spawned),
             Some(Err(difference)) => return self.differs(run, &difference),
@@ -128,7 +130,7 @@ impl Driver {
             let resolution = self.shared.registry.resolve(self.tree.tenant(), &target);
             (target, resolution)
         });
-        let ask = Evaluate { run_id, replanner, config };
+        let ask = Evaluate { run_id, replanner, config, among: None, node_id: None };
         let planned = match self.tree.replayed_planner(run, site.call, &ask) {
             Some(Ok((planner, of))) => Ok(Replanning::Asked { planner, of }),
             Some(Err(difference)) => return self.differs(run, &difference),
@@ -146,7 +148,7 @@ impl Driver {
     }
 
     /// A guest that is run again asks something else than before.
-    fn differs(&mut self, run: RunId, difference: &Nondeterminism) {
+    pub(super) fn differs(&mut self, run: RunId, difference: &Nondeterminism) {
         if let Some(guest) = self.guests.get(&run) {
             guest.stop.fail(RunError::new("nondeterminism", difference.to_string()));
         }
@@ -154,7 +156,7 @@ impl Driver {
 
     /// Takes note of how much of its queue quota the tenant has in use, for the
     /// seventh check of the spawn that follows.
-    fn note_queue(&mut self) {
+    pub(super) fn note_queue(&mut self) {
         if self.tree.policy().quotas.max_queued.is_some() {
             let now = self.tree.ready_count() as u64;
             let used = self.line.queued(self.queued_runs, now);
@@ -163,7 +165,7 @@ impl Driver {
         }
     }
 
-    fn resolved(&self, request: SpawnRequest) -> Spawn {
+    pub(super) fn resolved(&self, request: SpawnRequest) -> Spawn {
         let resolution = self.shared.registry.resolve(self.tree.tenant(), &request.target);
         Spawn::new(request, resolution)
     }
@@ -184,6 +186,7 @@ impl Driver {
             members: vec![self.resolved(request)],
             key_prefix,
             join: JoinPolicy { timeout_ms: Some(timeout_ms), ..JoinPolicy::default() },
+            size: None,
             node_id: None,
             agent_call: true,
         };
@@ -218,10 +221,16 @@ impl Driver {
     }
 
     /// A replanner has ended: carry out its plan, and answer who asked for it.
-    pub(super) fn plan_made(&mut self, run: RunId, planner: RunId, of: RunId) -> Result<Evaluation, CallError> {
+    pub(super) fn plan_made(
+        &mut self,
+        run: RunId,
+        planner: RunId,
+        surface: Surface,
+        about: &About,
+    ) -> Result<Evaluation, CallError> {
         let now = self.shared.clock.now();
         let planned = self.read_plan(planner);
-        self.tree.apply_plan(now, run, Surface::Guest, of, planned).map_err(CallError::Denied)
+        self.tree.apply_plan(now, run, surface, about, planned).map_err(CallError::Denied)
     }
 
     fn read_plan(&self, planner: RunId) -> Result<Planned, String> {

@@ -38,7 +38,7 @@ impl Driver {
     /// fetched, and the run waits until then.
     pub(super) fn code_for(&mut self, run: RunId) -> Option<Arc<Plugin>> {
         let digest = self.tree.run(run)?.spec.plugin.digest.clone();
-        if let Some(plugin) = self.shared.guests.cached(&digest) {
+        if let Some(plugin) = self.shared.plugin(&digest) {
             // It may have come to be there for another tree.
             self.code_is_here(&digest);
             return Some(plugin);
@@ -126,6 +126,9 @@ impl Driver {
 }
 
 async fn load(shared: &Arc<Shared>, digest: &Arc<str>) -> Result<Arc<Plugin>, NoCode> {
+    if let Some(plugin) = shared.graphs.load(shared.store.as_ref(), digest).await? {
+        return Ok(plugin);
+    }
     let (store, wanted) = (shared.store.clone(), digest.clone());
     let bytes = move || -> crate::guests::BoxFuture<'static, Result<Vec<u8>, String>> {
         Box::pin(async move {

@@ -19,6 +19,8 @@ pub(super) struct Guest {
     /// Entries in its journal, and the append that has the last of them.
     pub journal_len: u32,
     pub journal_in: u64,
+    /// It is a graph: part of the host, and never dropped from memory.
+    pub is_native: bool,
     /// It is being dropped from memory.
     pub parking: bool,
     /// What it waited for has come meanwhile.
@@ -46,7 +48,7 @@ impl Driver {
     /// tree, the tenant and the host have places.
     pub(super) fn start_ready(&mut self, now: Timestamp) {
         for (run, plugin) in self.startable() {
-            let Some((permit, place)) = self.take_place() else { break };
+            let Some((permit, place)) = self.take_place(&plugin) else { break };
             if self.tree.start(now, run) {
                 let (replay, journal_len, meter) = (Replay::default(), 0, None);
                 self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter });
@@ -65,7 +67,7 @@ impl Driver {
     /// As many ready runs as the tree has room for, with their code; those without
     /// hold up nobody, and have it fetched.
     fn startable(&mut self) -> Vec<(RunId, Arc<Plugin>)> {
-        let room = self.tree.room(self.waiting.count()) as usize;
+        let room = self.room() as usize;
         let mut found: Vec<(RunId, Arc<Plugin>)> = Vec::with_capacity(room.min(self.tree.ready_count()));
         let mut absent: Vec<RunId> = Vec::new();
         let digest_of = |run: RunId| self.tree.run(run).map(|run| &run.spec.plugin.digest);
@@ -76,7 +78,7 @@ impl Driver {
             let Some(digest) = digest_of(run) else { continue };
             // Neighbours are mostly of one plugin.
             let known = found.last().filter(|(_, plugin)| plugin.digest() == digest).map(|(_, plugin)| plugin.clone());
-            if let Some(plugin) = known.or_else(|| self.shared.guests.cached(digest)) {
+            if let Some(plugin) = known.or_else(|| self.shared.plugin(digest)) {
                 found.push((run, plugin));
             } else if !absent.iter().any(|other| digest_of(*other) == Some(digest)) {
                 absent.push(run);
@@ -90,7 +92,11 @@ impl Driver {
 
     /// A place for one more guest; where there is none, this tree is woken when
     /// there may be.
-    pub(super) fn take_place(&mut self) -> Option<(LivePermit, Place)> {
+    pub(super) fn take_place(&mut self, plugin: &Plugin) -> Option<(LivePermit, Place)> {
+        if plugin.is_native() {
+            let place = Place::of_no_quota(&self.line);
+            return Some((self.shared.graphs.permit()?, place));
+        }
         let guests = &self.shared.guests;
         let quotas = self.tree.policy().quotas;
         let (live, memory_bytes) = (guests.live(), guests.memory_bytes());
@@ -124,7 +130,8 @@ impl Driver {
                 permit,
                 replay,
             };
-            let attempt = run.attempt;
+            let (attempt, is_native) = (run.attempt, plugin.is_native());
+            self.graphs += u32::from(is_native);
             let stop = self.shared.guests.start(&plugin, job, self.mailbox.clone());
             let guest = Guest {
                 attempt,
@@ -132,6 +139,7 @@ impl Driver {
                 meter,
                 journal_len,
                 journal_in: 0,
+                is_native,
                 parking: false,
                 woken: false,
                 looked_after: false,
@@ -171,7 +179,9 @@ impl Driver {
             return;
         }
         let guest = guest.remove();
+        self.graphs -= u32::from(guest.is_native);
         self.waiting.forget(run);
+        self.listeners.forget(run);
         if !self.decides() {
             return;
         }

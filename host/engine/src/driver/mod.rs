@@ -10,6 +10,7 @@ mod code;
 mod guests;
 mod journal;
 mod log;
+mod nodes;
 mod park;
 mod waiting;
 
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use pleach_kernel::{Caller, Finish, Outcome, RunId, Surface, Timestamp, Tree, Usage};
-use pleach_sandbox::Call;
+use pleach_sandbox::{Call, Plugin};
 use pleach_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::dispatch::{Dispatcher, Line};
 use crate::ended::Ended;
 use crate::error::Error;
+use crate::graph::Graphs;
 use crate::guests::Guests;
 use crate::habits::Habits;
 use crate::mailbox::{Ask, Input, Mailbox};
@@ -38,6 +40,7 @@ use crate::stage;
 use code::Codes;
 use guests::{Guest, Starting};
 use journal::Intent;
+use nodes::Listeners;
 use park::Parking;
 use waiting::{Answer, Waiting};
 
@@ -59,9 +62,18 @@ pub(crate) struct Shared {
     pub dispatcher: Arc<Dispatcher>,
     pub clock: Clock,
     pub runtime: Handle,
+    /// Graphs that were compiled.
+    pub graphs: Graphs,
     /// Plugins that unfinished runs are pinned to and this store lacks.
     pub missing: Missing,
     pub habits: Habits,
+}
+
+impl Shared {
+    /// A plugin that is ready to run.
+    pub(crate) fn plugin(&self, digest: &str) -> Option<Arc<Plugin>> {
+        self.guests.cached(digest).or_else(|| self.graphs.cached(digest))
+    }
 }
 
 /// Which threads a driver runs on.
@@ -112,6 +124,10 @@ pub(crate) struct Driver {
     kills: VecDeque<(Instant, RunId, u32)>,
     codes: Codes,
     waiting: Waiting,
+    /// Graphs that wait for what ends next.
+    listeners: Listeners,
+    /// Graphs that run: they take no places.
+    graphs: u32,
     parking: Parking,
     /// What this turn adds to journals.
     journals: Journals,
@@ -174,6 +190,8 @@ impl Driver {
             kills: VecDeque::new(),
             codes: Codes::default(),
             waiting: Waiting::default(),
+            listeners: Listeners::default(),
+            graphs: 0,
             parking: Parking::default(),
             journals: Journals::default(),
             intents: VecDeque::new(),
@@ -311,6 +329,11 @@ impl Driver {
         self.let_out();
     }
 
+    /// How many more guests of this tree may run.
+    fn room(&self) -> u32 {
+        self.tree.room(self.waiting.count() + self.graphs)
+    }
+
     /// Whether what is decided here still counts.
     fn decides(&self) -> bool {
         self.broken.is_none() && !self.detached
@@ -386,6 +409,7 @@ impl Driver {
         }
         self.starting.clear();
         self.waiting.clear();
+        self.listeners = Listeners::default();
         self.parking.clear();
     }
 

@@ -240,7 +240,7 @@ impl Driver {
                 self.parking.woken.push_back(run);
                 continue;
             };
-            let Some((permit, place)) = self.take_place() else {
+            let Some((permit, place)) = self.take_place(&plugin) else {
                 self.parking.woken.push_front(run);
                 return;
             };

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pleach_kernel::{
-    Budget, Cancelled, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Payload, RunError, RunId, RunStatus,
-    Spawned, SpawnedGroup, Timestamp, TreeView,
+    About, Budget, Cancelled, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Notice, Payload, RunError,
+    RunId, RunStatus, Spawned, SpawnedGroup, Surface, Timestamp, TreeView,
 };
-use pleach_sandbox::{Asked, CallError, Reply};
+use pleach_sandbox::{Asked, CallError, Evaluating, Reply};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -24,6 +24,9 @@ pub(super) enum Answer {
     Evaluated(Reply<Evaluation>, Result<Evaluation, CallError>),
     Budget(Reply<Budget>, Budget),
     Queried(Reply<Payload>, Result<Payload, CallError>),
+    Noticed(Reply<Vec<Notice>>, Result<Vec<Notice>, CallError>),
+    Extended(Reply<Vec<RunId>>, Result<Vec<RunId>, CallError>),
+    Evaluating(Reply<Evaluating>, Result<Evaluating, CallError>),
     GuestCancelled(Reply<Cancelled>, Result<Cancelled, CallError>),
     Slept(Reply<Timestamp>, Timestamp),
     Cancelled(oneshot::Sender<Result<Cancelled, Error>>, Box<Result<Cancelled, Error>>),
@@ -42,6 +45,9 @@ impl Answer {
             Self::Evaluated(reply, answer) => drop(reply.send(answer)),
             Self::Budget(reply, answer) => drop(reply.send(Ok(answer))),
             Self::Queried(reply, answer) => drop(reply.send(answer)),
+            Self::Noticed(reply, answer) => drop(reply.send(answer)),
+            Self::Extended(reply, answer) => drop(reply.send(answer)),
+            Self::Evaluating(reply, answer) => drop(reply.send(answer)),
             Self::GuestCancelled(reply, answer) => drop(reply.send(answer)),
             Self::Slept(reply, woken_at) => drop(reply.send(Ok(woken_at))),
             Self::Cancelled(reply, answer) => drop(reply.send(*answer)),
@@ -234,7 +240,8 @@ impl Driver {
         }
         self.decisions_done = self.tree.decision_count();
         self.answer_plans();
-        while self.tree.room(self.waiting.count()) > 0 {
+        self.tell_listeners();
+        while self.room() > 0 {
             let Some((run, resumed)) = self.waiting.resuming.pop_front() else { break };
             self.waiting.blocked.remove(&run);
             self.waiting.since.remove(&run);
@@ -268,7 +275,8 @@ impl Driver {
                 self.waiting.resume(run, Resumed::Wake);
                 continue;
             };
-            let answer = self.plan_made(run, planner, of);
+            let about = About { of, among: None, node_id: None };
+            let answer = self.plan_made(run, planner, Surface::Guest, &about);
             self.record_answer(run, asked, &answer);
             self.waiting.resume(run, Resumed::Answer(Answer::Evaluated(reply, answer)));
         }

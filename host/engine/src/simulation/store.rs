@@ -95,6 +95,10 @@ impl Store for SimStore {
         self.look(|inner| Ok(inner.disk.values().filter_map(|tree| tree.summary.clone()).collect()))
     }
 
+    fn put_component(&self, _: Vec<u8>) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(async { Ok(String::new()) })
+    }
+
     fn put_plugin(&self, row: PluginRow, _: Vec<u8>) -> BoxFuture<'_, Result<bool, Error>> {
         self.look(|inner| {
             inner.plugins.push(row);

@@ -5,9 +5,17 @@ use std::sync::Arc;
 use crate::command::{Caller, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Fact;
-use crate::fact::Progress;
+use crate::fact::{PluginVerdict, Progress};
 use crate::id::{RunId, Timestamp};
+use crate::payload::Payload;
 use crate::tree::{Run, RunIx, Tree};
+
+/// What a node of a graph has decided without a plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeVerdict {
+    Route(Payload),
+    Judgement(Payload),
+}
 
 impl Tree {
     /// Writes a refusal into the log, and hands it back with who asked and under
@@ -47,6 +55,21 @@ impl Tree {
             return;
         };
         self.emit_from(now, run.index as RunIx, node_id, surface, Some(call), Fact::Progress(progress));
+    }
+
+    /// Writes down what a node of a run's graph has judged or routed by itself, in a
+    /// host call; nothing where this try has told it before.
+    pub fn record_verdict(&mut self, now: Timestamp, run: RunId, call: u32, node_id: Arc<str>, verdict: NodeVerdict) {
+        let live = |run: &&Run| run.guest_active && run.fate.is_none() && !run.calls.has_reported(call);
+        if self.run(run).filter(live).is_none() {
+            return;
+        }
+        let said = |answer| PluginVerdict { run_id: run, answer: Some(answer), error: None };
+        let fact = match verdict {
+            NodeVerdict::Route(answer) => Fact::RouteDecision(said(answer)),
+            NodeVerdict::Judgement(answer) => Fact::JudgeVerdict(said(answer)),
+        };
+        self.emit_from(now, run.index as RunIx, Some(node_id), Surface::Graph, Some(call), fact);
     }
 
     /// The place of a live caller of this tree, which is the second check of

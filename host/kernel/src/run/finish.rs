@@ -135,6 +135,7 @@ impl Tree {
         let run = &self.runs[ix];
         let (parent, group) = (run.parent, run.group);
         self.emit_life(now, ix, life);
+        self.give_up_groups(now, ix);
         self.settle_accounts(now, ix);
         if let Some((group, _)) = group {
             self.try_decide(now, group, Some(ix));

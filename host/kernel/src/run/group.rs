@@ -3,15 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::admission::{Batch, check_key, check_request, derived_key};
+use super::admission::{Batch, RESERVED_KEYS, check_key, check_request, derived_key};
 use super::join::Group;
 use super::spawn::Asked;
 use crate::command::{CallSite, Caller, JoinMode, JoinPolicy, MAX_GROUP, Spawn, SpawnGroup, SpawnedGroup, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Event;
 use crate::fact::{GroupSpec, RunSpec};
-use crate::id::{RunId, Timestamp};
+use crate::id::{GroupId, RunId, Timestamp};
 use crate::tree::{RunIx, Timer, Tree};
+
+const AGENT_CALL: &str = "agent_call";
+const EXTEND: &str = "extend_group";
 
 impl Tree {
     /// Decides on a group of children of `caller`, or on the one that it calls; see
@@ -50,32 +53,37 @@ impl Tree {
         if !derived {
             check_key(action, &prefix)?;
         }
-        if group.members.len() > MAX_GROUP {
-            let message = format!("{} members; a group has at most {MAX_GROUP}", group.members.len());
+        let size = group.size.map_or(group.members.len(), |size| size as usize);
+        if size > MAX_GROUP {
+            let message = format!("{size} members; a group has at most {MAX_GROUP}");
             return Err(Denial::new(Code::InvalidRequest, action, message));
         }
-        let spec = self.group_spec(caller, action, &group.join, group.members.len(), prefix.clone())?;
+        if size < group.members.len() {
+            let message = format!("a group of {size} cannot begin with {} members", group.members.len());
+            return Err(Denial::new(Code::InvalidRequest, action, message));
+        }
+        let spec = self.group_spec(caller, &group, prefix.clone())?;
         let (node_id, agent_call) = (group.node_id.clone(), group.agent_call);
         let asked = Asked { node_id, call: Some(site.call), agent_call, ..Asked::new(now, caller, surface) };
         if let Some(existing) = self.runs[caller].group_keys.get(&prefix).copied() {
             return self.group_found_again(asked, &group, &spec, existing);
         }
-        let runs = self.admit_members(now, caller, group, &prefix, derived)?;
-        let index = self.groups.len();
+        let runs = self.admit_members(now, caller, group.action(), group.members, 0, &prefix, derived)?;
+        let (index, members) = (self.groups.len(), runs.len());
         self.write_spawn(asked, runs, Some(spec));
         self.try_decide(now, index, None);
         self.settle(now);
-        Ok(self.spawned_group(index, false))
+        Ok(self.spawned_group(index, members, false))
     }
 
     pub(super) fn group_spec(
         &self,
         caller: RunIx,
-        action: &'static str,
-        join: &JoinPolicy,
-        members: usize,
+        group: &SpawnGroup,
         key_prefix: Arc<str>,
     ) -> Result<GroupSpec, Denial> {
+        let (action, join): (_, &JoinPolicy) = (group.action(), &group.join);
+        let members = group.size.map_or(group.members.len(), |size| size as usize);
         let mut warnings = Vec::new();
         let mode = match join.mode {
             JoinMode::All => {
@@ -94,24 +102,26 @@ impl Tree {
             (_, Some(_)) => return refuse("a quorum is for join mode `quorum` only".into()),
         }
         let timeout_ms = join.timeout_ms.unwrap_or(self.runs[caller].spec.limits.join_timeout_ms);
-        Ok(GroupSpec { key_prefix, mode, quorum: join.quorum, timeout_ms, warnings })
+        Ok(GroupSpec { key_prefix, mode, quorum: join.quorum, timeout_ms, size: group.size, warnings })
     }
 
+    #[allow(clippy::too_many_arguments, reason = "who asks for which members, and what they are called")]
     fn admit_members(
         &self,
         now: Timestamp,
         caller: RunIx,
-        group: SpawnGroup,
+        action: &'static str,
+        members: Vec<Spawn>,
+        first: usize,
         prefix: &Arc<str>,
         derived: bool,
     ) -> Result<Vec<RunSpec>, Denial> {
-        let (action, agent_call) = (group.action(), group.agent_call);
         let mut batch = Batch::default();
-        let mut runs = Vec::with_capacity(group.members.len());
-        for (ordinal, member) in group.members.into_iter().enumerate() {
+        let mut runs = Vec::with_capacity(members.len());
+        for (ordinal, member) in (first..).zip(members) {
             let name = |mut denial: Denial| {
                 // Who calls one agent knows of no members.
-                if !agent_call {
+                if action != AGENT_CALL {
                     denial.message = format!("member {ordinal}: {}", denial.message);
                 }
                 denial.of_target(&member.request.target)
@@ -143,7 +153,7 @@ impl Tree {
     ) -> Result<SpawnedGroup, Denial> {
         let found = &self.groups[existing];
         let same = found.spec.same_join(spec)
-            && found.members.len() == group.members.len()
+            && self.has_first(existing, group)
             && self.other_member(existing, &group.members).is_none();
         if !same {
             let message = format!(
@@ -153,25 +163,97 @@ impl Tree {
             );
             return Err(Denial::new(Code::IdempotencyConflict, group.action(), message));
         }
-        let runs: Vec<RunIx> = found.members.clone().collect();
+        let runs: Vec<RunIx> = found.members.iter().take(group.members.len()).collect();
         self.write_found_again(asked, &runs, Some(existing));
-        Ok(self.spawned_group(existing, true))
+        Ok(self.spawned_group(existing, group.members.len(), true))
     }
 
     /// The first member of a group that is not what is asked for now.
     pub(super) fn other_member(&self, group: usize, members: &[Spawn]) -> Option<usize> {
-        let mut pairs = self.groups[group].members.clone().zip(members);
+        let mut pairs = self.groups[group].members.iter().zip(members);
         pairs.position(|(ix, member)| !self.runs[ix].spec.request.is_same_as(&member.request))
     }
 
-    /// The answer for a group that was spawned; the same at any time.
-    pub(super) fn spawned_group(&self, index: usize, idempotent: bool) -> SpawnedGroup {
+    /// The answer for a group that was spawned with its first `members`; the same at
+    /// any time, however many were added since.
+    pub(super) fn spawned_group(&self, index: usize, members: usize, idempotent: bool) -> SpawnedGroup {
         let group = &self.groups[index];
         SpawnedGroup {
             group_id: self.group_id(index),
             idempotent,
-            members: group.members.clone().map(|ix| self.spawned(ix, idempotent)).collect(),
+            members: group.members.iter().take(members).map(|ix| self.spawned(ix, idempotent)).collect(),
             warnings: group.spec.warnings.clone(),
+        }
+    }
+
+    /// Adds members to a group of the caller's that has not got all of them yet.
+    /// Gives the runs that were added: none where it is decided already.
+    pub fn extend_group(
+        &mut self,
+        now: Timestamp,
+        caller: RunId,
+        surface: Surface,
+        group: GroupId,
+        members: Vec<Spawn>,
+    ) -> Result<Vec<RunId>, Box<Denial>> {
+        let node_id = self.groups.get(group.index as usize).and_then(|group| group.node_id.clone());
+        match self.decide_extension(now, caller, surface, group, members) {
+            Ok(added) => Ok(added),
+            Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial))),
+        }
+    }
+
+    fn decide_extension(
+        &mut self,
+        now: Timestamp,
+        caller: RunId,
+        surface: Surface,
+        id: GroupId,
+        members: Vec<Spawn>,
+    ) -> Result<Vec<RunId>, Denial> {
+        self.open_surface(EXTEND, surface)?;
+        let caller = self.live_caller(EXTEND, caller)?;
+        let index = id.index as usize;
+        let Some(group) = self.groups.get(index).filter(|group| id.root == self.id && group.owner == caller) else {
+            return Err(Denial::new(Code::GroupNotFound, EXTEND, format!("group {id} is none of the caller's")));
+        };
+        if group.decided.is_some() || members.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.can_grow(index, members.len()) {
+            let (has, size, more) = (group.members.len(), group.size(), members.len());
+            let message = format!("the group has {has} of {size} members, and {more} more are too many");
+            return Err(Denial::new(Code::InvalidRequest, EXTEND, message));
+        }
+        let (prefix, first, node_id) = (group.spec.key_prefix.clone(), group.members.len(), group.node_id.clone());
+        let derived = prefix.starts_with(RESERVED_KEYS);
+        let runs = self.admit_members(now, caller, EXTEND, members, first, &prefix, derived)?;
+        let before = self.runs.len();
+        self.write_added(Asked { node_id, ..Asked::new(now, caller, surface) }, runs, id);
+        Ok((before..self.runs.len()).map(|ix| self.run_id(ix)).collect())
+    }
+
+    /// Whether a group has room for so many more members.
+    pub(crate) fn can_grow(&self, group: usize, by: usize) -> bool {
+        let group = &self.groups[group];
+        group.decided.is_none() && group.members.len() + by <= group.size() as usize
+    }
+
+    /// Part of applying a spawn: a group gets further members, of which the first
+    /// has the ordinal that is given.
+    pub(crate) fn grow(&mut self, group: usize, by: usize) -> u32 {
+        let (first, members) = (self.runs.len(), &mut self.groups[group].members);
+        let ordinal = members.len() as u32;
+        members.add(first..first + by);
+        ordinal
+    }
+
+    /// Whether a group began with as many members as are asked for now.
+    pub(super) fn has_first(&self, index: usize, group: &SpawnGroup) -> bool {
+        let members = self.groups[index].members.len();
+        match group.size {
+            Some(_) => members >= group.members.len(),
+            None => members == group.members.len(),
         }
     }
 

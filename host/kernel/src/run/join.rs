@@ -16,21 +16,24 @@ use crate::fact::{GroupSpec, JoinCounts, JoinDecision, JoinStatus, RunError, Run
 use crate::id::{GroupId, RunId, Timestamp};
 use crate::payload::Payload;
 use crate::snapshot::is_default;
-use crate::tree::{RunIx, Timer, Tree};
+use crate::tree::{Noticed, RunIx, Timer, Tree};
 
 const ACTION: &str = "join";
+
+/// The reason of a group whose owner has ended before it had added every member.
+const OWNER_ENDED: &str = "join_owner_ended";
 
 /// Runs that were spawned together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Group {
     pub owner: RunIx,
-    pub members: Range<RunIx>,
+    pub members: Members,
     pub spec: GroupSpec,
     pub created_at: Timestamp,
     #[serde(default, skip_serializing_if = "is_default")]
     /// The node of the owner's graph that spawned it.
-    node_id: Option<Arc<str>>,
+    pub node_id: Option<Arc<str>>,
     pub surface: Surface,
     #[serde(default, skip_serializing_if = "is_default")]
     succeeded: u32,
@@ -40,6 +43,28 @@ pub(crate) struct Group {
     cancelled: u32,
     #[serde(default, skip_serializing_if = "is_default")]
     pub decided: Option<Decided>,
+}
+
+/// The runs of a group, in the order of their ordinals: those that were spawned
+/// with it, and those that were added since.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Members(Vec<Range<RunIx>>);
+
+impl Members {
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Range::len).sum()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = RunIx> + use<> {
+        self.0.clone().into_iter().flatten()
+    }
+
+    pub(crate) fn add(&mut self, runs: Range<RunIx>) {
+        if !runs.is_empty() {
+            self.0.push(runs);
+        }
+    }
 }
 
 /// A decision as it stands for ever.
@@ -52,9 +77,11 @@ pub(crate) struct Decided {
 impl Group {
     /// A group as the event that spawns its members makes it.
     pub(crate) fn new(event: &Event, members: Range<RunIx>, spec: GroupSpec) -> Self {
+        let mut all = Members::default();
+        all.add(members);
         Self {
             owner: event.run_id.index as RunIx,
-            members,
+            members: all,
             spec,
             created_at: event.at,
             node_id: event.node_id.clone(),
@@ -79,12 +106,13 @@ impl Group {
     /// Whether all that it speaks of is among so many runs.
     pub(crate) fn fits(&self, runs: usize) -> bool {
         let ended = u64::from(self.succeeded) + u64::from(self.failed) + u64::from(self.cancelled);
-        let Range { start, end } = self.members;
-        self.owner < runs && start <= end && end <= runs && ended <= (end - start) as u64
+        let there = |range: &Range<RunIx>| range.start <= range.end && range.end <= runs;
+        self.owner < runs && self.members.0.iter().all(there) && ended <= u64::from(self.size())
     }
 
-    fn size(&self) -> u32 {
-        self.members.len() as u32
+    /// How many members it has, those that are still to be added included.
+    pub(super) fn size(&self) -> u32 {
+        self.spec.size.unwrap_or(self.members.len() as u32)
     }
 
     fn running(&self) -> u32 {
@@ -202,7 +230,7 @@ impl Tree {
     pub fn join_result(&self, id: GroupId) -> Option<JoinResult> {
         let group = self.groups.get(id.index as usize).filter(|_| id.root == self.id)?;
         let Decided { seq, decision, .. } = group.decided.as_ref()?;
-        let outputs = group.members.clone().enumerate().map(|(ordinal, ix)| self.outcome(ordinal, ix, *seq));
+        let outputs = group.members.iter().enumerate().map(|(ordinal, ix)| self.outcome(ordinal, ix, *seq));
         Some(JoinResult {
             group_id: id,
             mode: decision.mode,
@@ -249,6 +277,16 @@ impl Tree {
         }
     }
 
+    /// A run ends: groups that it has not added all members to never get them.
+    pub(crate) fn give_up_groups(&mut self, now: Timestamp, owner: RunIx) {
+        let groups = self.runs[owner].groups.iter().copied();
+        let lacks = |group: &Group| group.decided.is_none() && group.members.len() < group.size() as usize;
+        let lacking: Vec<usize> = groups.filter(|group| lacks(&self.groups[*group])).collect();
+        for group in lacking {
+            self.write_decision(now, group, JoinStatus::Failed, OWNER_ENDED, None);
+        }
+    }
+
     fn write_decision(
         &mut self,
         now: Timestamp,
@@ -277,8 +315,11 @@ impl Tree {
         let node_id = group.node_id.clone();
         self.emit_from(now, owner, node_id, surface, None, Fact::JoinDecision(decision));
         if survivors > 0 {
-            let losers: Vec<RunIx> = members.filter(|ix| !self.runs[*ix].status.is_terminal()).collect();
-            self.mark_cancelled(now, surface, owner, &losers, Reach::NotAbandoned, reason);
+            // Those that were not spawned yet never will be.
+            let losers: Vec<RunIx> = members.iter().filter(|ix| !self.runs[*ix].status.is_terminal()).collect();
+            if !losers.is_empty() {
+                self.mark_cancelled(now, surface, owner, &losers, Reach::NotAbandoned, reason);
+            }
         }
     }
 
@@ -289,6 +330,7 @@ impl Tree {
         if group.decided.is_none() {
             group.decided = Some(Decided { seq, decision: decision.clone() });
             self.decisions.push(index);
+            self.runs[group.owner].noticed.push(Noticed::Group(index as u32));
         }
         self.timers.remove(&(due, Timer::JoinTimeout(index)));
     }

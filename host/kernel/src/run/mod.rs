@@ -10,6 +10,7 @@ pub(crate) mod deny;
 pub(crate) mod finish;
 pub(crate) mod group;
 pub(crate) mod join;
+pub(crate) mod notice;
 pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod replan;

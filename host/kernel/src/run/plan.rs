@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::admission::{Batch, RESERVED_KEYS, check_key, check_request};
 use super::cancel::Reach;
-use super::replan::{ACTION, Evaluation};
+use super::replan::{ACTION, About, Evaluation};
 use super::spawn::Asked;
 use crate::command::{Caller, JoinMode, Resolution, Spawn, SpawnRequest, Surface};
 use crate::denial::{Code, Denial};
@@ -110,12 +110,15 @@ impl Tree {
         now: Timestamp,
         caller: RunId,
         surface: Surface,
-        of: RunId,
+        about: &About,
         planned: Result<Planned, String>,
     ) -> Result<Evaluation, Box<Denial>> {
-        match self.decide_plan(now, caller, surface, of, planned) {
+        match self.decide_plan(now, caller, surface, about, planned) {
             Ok(answer) => Ok(answer),
-            Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, None, denial))),
+            Err(denial) => {
+                let node_id = about.node_id.clone();
+                Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial)))
+            }
         }
     }
 
@@ -124,14 +127,14 @@ impl Tree {
         now: Timestamp,
         caller: RunId,
         surface: Surface,
-        of: RunId,
+        about: &About,
         planned: Result<Planned, String>,
     ) -> Result<Evaluation, Denial> {
         let caller = self.live_caller(ACTION, caller)?;
-        let of = self.evaluated(caller, Some(of))?;
-        let standing = self.standing(of);
+        let of = self.evaluated(caller, Some(about.of))?;
+        let standing = self.standing(of, about.among.as_deref());
         let plan = standing.needs_replan().then(|| match planned {
-            Ok(planned) => self.carry_out(Planning { now, caller, of, surface }, planned),
+            Ok(planned) => self.carry_out(Planning { now, caller, of, surface }, about.node_id.clone(), planned),
             Err(why) => AppliedPlan {
                 rationale: format!("the replanner gave no plan: {why}"),
                 steps: Vec::new(),
@@ -139,12 +142,12 @@ impl Tree {
                 aborted: false,
             },
         });
-        let answer = self.answer(now, of, surface, standing, plan);
+        let answer = self.answer(now, of, surface, about.node_id.clone(), standing, plan);
         self.settle(now);
         Ok(answer)
     }
 
-    fn carry_out(&mut self, planning: Planning, planned: Planned) -> AppliedPlan {
+    fn carry_out(&mut self, planning: Planning, node_id: Option<Arc<str>>, planned: Planned) -> AppliedPlan {
         let Planning { now, caller, of, surface } = planning;
         let Planned { plan: Plan { actions, mut rationale }, resolutions } = planned;
         let mut resolutions = resolutions.into_iter();
@@ -175,7 +178,7 @@ impl Tree {
             };
             if let Err(denial) = done {
                 let caller = Caller::Run(self.run_id(caller));
-                step.denied = Some(self.deny(now, caller, surface, None, denial));
+                step.denied = Some(self.deny(now, caller, surface, node_id.clone(), denial));
             }
             steps.push(step);
             // Who gives up does nothing more.
@@ -183,7 +186,7 @@ impl Tree {
                 break;
             }
         }
-        let group_id = self.write_planned(planning, draft.prefix, draft.runs);
+        let group_id = self.write_planned(planning, node_id, draft.prefix, draft.runs);
         if !draft.cancels.is_empty() {
             let cancels: Vec<RunIx> = draft.cancels.into_iter().collect();
             self.mark_cancelled(now, surface, of, &cancels, Reach::Everything, "cancelled_by_plan");
@@ -194,6 +197,7 @@ impl Tree {
     fn write_planned(
         &mut self,
         planning: Planning,
+        node_id: Option<Arc<str>>,
         key_prefix: Arc<str>,
         runs: Vec<RunSpec>,
     ) -> Option<crate::id::GroupId> {
@@ -202,6 +206,7 @@ impl Tree {
         }
         let Planning { now, caller, surface, .. } = planning;
         let group = GroupSpec {
+            size: None,
             key_prefix,
             mode: JoinMode::BestEffort,
             quorum: None,
@@ -209,7 +214,7 @@ impl Tree {
             warnings: Vec::new(),
         };
         let id = self.group_id(self.groups.len());
-        self.write_spawn(Asked::new(now, caller, surface), runs, Some(group));
+        self.write_spawn(Asked { node_id, ..Asked::new(now, caller, surface) }, runs, Some(group));
         Some(id)
     }
 

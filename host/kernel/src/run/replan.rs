@@ -47,6 +47,25 @@ pub struct Evaluate {
     pub replanner: Option<(Arc<str>, Resolution)>,
     /// Settings for it.
     pub config: Option<Payload>,
+    /// The children that are looked at, in order of their ids; all where it is none.
+    pub among: Option<Arc<[RunId]>>,
+    /// The node of the caller's graph that asks, if one does.
+    pub node_id: Option<Arc<str>>,
+}
+
+impl Evaluate {
+    /// What it is about.
+    pub fn about(&self, caller: RunId) -> About {
+        About { of: self.run_id.unwrap_or(caller), among: self.among.clone(), node_id: self.node_id.clone() }
+    }
+}
+
+/// Whose children a plan is made for, and by which node of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct About {
+    pub of: RunId,
+    pub among: Option<Arc<[RunId]>>,
+    pub node_id: Option<Arc<str>>,
 }
 
 /// Children by how they stand. Replanners are not counted.
@@ -140,9 +159,10 @@ impl Tree {
         ask: Evaluate,
         site: CallSite,
     ) -> Result<Replanning, Box<Denial>> {
+        let node_id = ask.node_id.clone();
         match self.decide_evaluate(now, caller, surface, ask, site) {
             Ok(answer) => Ok(answer),
-            Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, None, denial))),
+            Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial))),
         }
     }
 
@@ -157,9 +177,11 @@ impl Tree {
         self.open_surface(ACTION, surface)?;
         let caller_ix = self.live_caller(ACTION, caller)?;
         let of = self.evaluated(caller_ix, ask.run_id)?;
-        let standing = self.standing(of);
+        let about = ask.about(caller);
+        let standing = self.standing(of, about.among.as_deref());
         let Some((target, resolution)) = ask.replanner.filter(|_| standing.needs_replan()) else {
-            return Ok(Replanning::Answered(Box::new(self.answer(now, of, surface, standing, None))));
+            let answer = self.answer(now, of, surface, about.node_id, standing, None);
+            return Ok(Replanning::Answered(Box::new(answer)));
         };
         if let Resolution::Found(plugin) = &resolution
             && plugin.role != Role::Replanner
@@ -168,7 +190,8 @@ impl Tree {
             return Err(Denial::new(Code::InvalidRequest, ACTION, message).of_target(&target));
         }
         let replans = Some(self.run_id(of));
-        let asked = Asked { call: Some(site.call), replans, ..Asked::new(now, caller_ix, surface) };
+        let asked =
+            Asked { call: Some(site.call), replans, node_id: about.node_id, ..Asked::new(now, caller_ix, surface) };
         let planner = self.ask_replanner(asked, of, target, resolution, &ask.config, &standing)?;
         Ok(Replanning::Asked { planner: self.run_id(planner), of: self.run_id(of) })
     }
@@ -188,12 +211,14 @@ impl Tree {
         Ok(ix)
     }
 
-    pub(super) fn standing(&self, of: RunIx) -> Standing {
+    pub(super) fn standing(&self, of: RunIx, among: Option<&[RunId]>) -> Standing {
         let mut counts = ChildCounts::default();
         let mut failed = Vec::new();
         for ix in self.runs[of].children.iter().copied() {
             let child = &self.runs[ix];
-            if child.spec.plugin.role == Role::Replanner {
+            if child.spec.plugin.role == Role::Replanner
+                || among.is_some_and(|among| among.binary_search(&child.id).is_err())
+            {
                 continue;
             }
             counts.total += 1;
@@ -228,6 +253,7 @@ impl Tree {
         now: Timestamp,
         of: RunIx,
         surface: Surface,
+        node_id: Option<Arc<str>>,
         standing: Standing,
         plan: Option<AppliedPlan>,
     ) -> Evaluation {
@@ -260,7 +286,9 @@ impl Tree {
             reason: standing.blocked.filter(|_| !standing.failed.is_empty()).map(Arc::from),
             plan: plan.clone(),
         };
-        self.emit(now, of, surface, Fact::ReplanDecision(Box::new(decision)));
+        // What a node asks is told under it; else under the node that `of` was spawned for.
+        let node_id = node_id.or_else(|| self.runs[of].node_id.clone());
+        self.emit_from(now, of, node_id, surface, None, Fact::ReplanDecision(Box::new(decision)));
         Evaluation {
             needs_replan,
             suggested_action,

@@ -137,13 +137,16 @@ impl Tree {
         let other = self.other_member(index, &group.members);
         if other.is_none() && made.what.action() == group.action() && self.is_group(index, caller.index as RunIx, group)
         {
-            return Some(Ok(self.spawned_group(index, made.idempotent)));
+            return Some(Ok(self.spawned_group(index, group.members.len(), made.idempotent)));
         }
         let (mut was, mut is) = (String::new(), String::new());
         if let Some(ordinal) = other {
-            let (before, now) = (self.groups[index].members.start + ordinal, &group.members[ordinal]);
-            was = told_member(ordinal, &self.runs[before].spec.request);
-            is = told_member(ordinal, &now.request);
+            was = self.groups[index]
+                .members
+                .iter()
+                .nth(ordinal)
+                .map_or(String::new(), |before| told_member(ordinal, &self.runs[before].spec.request));
+            is = told_member(ordinal, &group.members[ordinal].request);
         }
         Some(Err(Nondeterminism { call, recorded: self.told(made.what) + &was, asked: asked(is) }))
     }
@@ -198,9 +201,8 @@ impl Tree {
             Some(prefix) => *prefix == spec.key_prefix,
             None => spec.key_prefix.starts_with(RESERVED_KEYS),
         };
-        let members = group.members.len();
-        let asked = self.group_spec(caller, group.action(), &group.join, members, spec.key_prefix.clone());
-        same_key && self.groups[index].members.len() == members && asked.is_ok_and(|asked| spec.same_join(&asked))
+        let asked = self.group_spec(caller, group, spec.key_prefix.clone());
+        same_key && self.has_first(index, group) && asked.is_ok_and(|asked| spec.same_join(&asked))
     }
 
     /// Part of applying a spawn decision: which call of the guest it answers.
@@ -237,7 +239,7 @@ impl Tree {
             What::AgentCall(index) | What::Group(index) => {
                 let group = &self.groups[index as usize];
                 let GroupSpec { key_prefix, mode, quorum, timeout_ms, .. } = &group.spec;
-                let members: Vec<String> = group.members.clone().take(1).map(|ix| self.told_target(ix)).collect();
+                let members: Vec<String> = group.members.iter().take(1).map(|ix| self.told_target(ix)).collect();
                 let key = (!key_prefix.starts_with(RESERVED_KEYS)).then_some(&**key_prefix);
                 told_group(action, group.members.len(), members.first(), key, (*mode, *quorum, *timeout_ms))
             }

@@ -7,7 +7,7 @@ use crate::command::{CallSite, Caller, PolicySnapshot, Spawn, Spawned, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Fact;
 use crate::fact::{GroupSpec, RunSpec, SpawnDecision};
-use crate::id::{RunId, Timestamp};
+use crate::id::{GroupId, RunId, Timestamp};
 use crate::lineage::Lineage;
 use crate::tree::{RunIx, Tree};
 
@@ -130,6 +130,26 @@ impl Tree {
         self.emit_from(now, caller, node_id, surface, call, Fact::SpawnDecision(Box::new(decision)));
         self.write_reserved(now, first);
         first
+    }
+
+    /// Writes the decision that runs were added to a group.
+    pub(super) fn write_added(&mut self, asked: Asked, runs: Vec<RunSpec>, group: GroupId) {
+        let Asked { now, caller, surface, node_id, call, .. } = asked;
+        let first = self.runs.len();
+        let decision = SpawnDecision {
+            target: targets(runs.iter()),
+            spawned_run_ids: (first..first + runs.len()).map(|ix| self.run_id(ix)).collect(),
+            group_id: Some(group),
+            idempotent: false,
+            effective_scopes: scopes(runs.iter()),
+            runs,
+            group: None,
+            agent_call: false,
+            replans: None,
+            tree: None,
+        };
+        self.emit_from(now, caller, node_id, surface, call, Fact::SpawnDecision(Box::new(decision)));
+        self.write_reserved(now, first);
     }
 
     /// The answer for a run that was spawned; the same at any time.

@@ -109,7 +109,7 @@ fn spawns_out_of_order_are_refused() {
     };
     assert!(broken(2, &|decision| decision.spawned_run_ids[0] = id(2)).contains("out of order"));
     assert!(broken(2, &|decision| decision.spawned_run_ids.clear()).contains("other runs than it names"));
-    assert!(broken(2, &|decision| decision.group_id = Some(group_id(0))).contains("another group than it names"));
+    assert!(broken(2, &|decision| decision.group_id = Some(group_id(0))).contains("was not spawned"));
     let found = |decision: &mut SpawnDecision, group| {
         (decision.idempotent, decision.group_id) = (true, Some(group_id(group)));
         decision.spawned_run_ids = vec![id(0)];

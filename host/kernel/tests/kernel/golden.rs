@@ -171,6 +171,7 @@ fn a_spawn_decision() {
             "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"idempotent":true,"effective_scopes":[{"use":[],"delegate":[]}]}}"#]],
     );
     let group = GroupSpec {
+        size: None,
         key_prefix: "g".into(),
         mode: JoinMode::Quorum,
         quorum: Some(1),

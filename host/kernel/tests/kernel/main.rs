@@ -14,6 +14,7 @@ mod join;
 mod late;
 mod limits;
 mod node;
+mod notice;
 mod parent_close;
 mod plan;
 mod properties;

@@ -17,7 +17,7 @@ impl Scene {
     }
 
     fn try_plan(&mut self, caller: u32, of: u32, plan: Result<Planned, String>) -> Result<Evaluation, Box<Denial>> {
-        let answer = self.tree.apply_plan(self.at(), id(caller), Surface::Guest, id(of), plan);
+        let answer = self.tree.apply_plan(self.at(), id(caller), Surface::Guest, &about(of), plan);
         self.take();
         answer
     }

@@ -156,7 +156,7 @@ fn a_guest_that_a_plan_cancelled_ends_so_after_a_kill() {
             let run = scene.live(0, child("a"));
             let plan = Plan { actions: vec![Action::Cancel(id(run).to_string())], rationale: String::new() };
             let planned = Ok(Planned { plan, resolutions: Vec::new() });
-            scene.tree.apply_plan(scene.at(), id(0), Surface::Guest, id(0), planned).unwrap();
+            scene.tree.apply_plan(scene.at(), id(0), Surface::Guest, &about(0), planned).unwrap();
             scene.take();
             run
         },

@@ -6,7 +6,7 @@ use crate::scene::*;
 
 pub fn question(of: Option<u32>, replanner: bool) -> Evaluate {
     let replanner = replanner.then(|| ("mend".into(), found("mend")));
-    Evaluate { run_id: of.map(id), replanner, config: Some(json(r#"{"patience":2}"#)) }
+    Evaluate { run_id: of.map(id), replanner, config: Some(json(r#"{"patience":2}"#)), among: None, node_id: None }
 }
 
 impl Scene {
@@ -230,7 +230,7 @@ fn what_is_no_replanner_is_not_asked() {
     scene.failed();
     let mut ask = |replanner: (&str, Resolution)| {
         let replanner = Some((replanner.0.into(), replanner.1));
-        let ask = Evaluate { run_id: None, replanner, config: None };
+        let ask = Evaluate { run_id: None, replanner, config: None, among: None, node_id: None };
         scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask, site(9)).unwrap_err()
     };
     assert_eq!(ask(("a", found("a"))).code, Code::InvalidRequest);

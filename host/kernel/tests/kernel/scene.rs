@@ -89,7 +89,7 @@ pub fn ready(request: SpawnRequest) -> Spawn {
 
 pub fn members(requests: impl IntoIterator<Item = SpawnRequest>) -> SpawnGroup {
     let members = requests.into_iter().map(ready).collect();
-    SpawnGroup { members, key_prefix: None, join: JoinPolicy::default(), node_id: None, agent_call: false }
+    SpawnGroup { members, key_prefix: None, join: JoinPolicy::default(), size: None, node_id: None, agent_call: false }
 }
 
 /// The host call of this number, before which as many came without a key.
@@ -285,4 +285,9 @@ impl Scene {
     pub fn skip(&mut self) {
         self.shown = self.log.len();
     }
+}
+
+/// All children of a run.
+pub fn about(of: u32) -> About {
+    About { of: id(of), among: None, node_id: None }
 }

@@ -41,7 +41,7 @@ fn played() -> Scene {
     let failed = scene.failed();
     let plan = Plan { actions: vec![Action::Accept(id(failed).to_string())], rationale: String::new() };
     let planned = Ok(Planned { plan, resolutions: Vec::new() });
-    scene.tree.apply_plan(scene.at(), id(0), Surface::Graph, id(0), planned).unwrap();
+    scene.tree.apply_plan(scene.at(), id(0), Surface::Graph, &about(0), planned).unwrap();
     let node_id = Some("fan".into());
     let decided = SpawnGroup { key_prefix: Some("g".into()), node_id, ..members([child("a"), child("a")]) };
     let members_of = scene.try_group(0, decided.clone()).unwrap().members;
@@ -126,9 +126,9 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn what_is_no_snapshot_of_this_format_and_tree_is_refused() {
-    let next = GOLDEN.replacen("\"format\":2", "\"format\":3", 1);
-    assert_eq!(Tree::restore(root(), next.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: 3 });
-    assert_eq!(refusal(r#"{"format":9,"tree":"whatever"}"#), "the snapshot is of format 9, and this host reads 2");
+    let next = GOLDEN.replacen("\"format\":3", "\"format\":4", 1);
+    assert_eq!(Tree::restore(root(), next.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: 4 });
+    assert_eq!(refusal(r#"{"format":9,"tree":"whatever"}"#), "the snapshot is of format 9, and this host reads 3");
     let other = Tree::restore(RootId(1), GOLDEN.as_bytes()).map(|_| ()).unwrap_err();
     assert_eq!(other, RestoreError::OtherTree { found: root() });
     for broken in ["", "{}", &GOLDEN[..GOLDEN.len() / 2], &GOLDEN.replacen("\"users\"", "\"user\"", 1)] {

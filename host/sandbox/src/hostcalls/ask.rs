@@ -104,7 +104,7 @@ impl HostCalls {
     }
 
     /// Begins a call of which every answer is recorded.
-    async fn begin_recorded<T: Serialize>(
+    pub(super) async fn begin_recorded<T: Serialize>(
         &mut self,
         what: &'static str,
         arguments: &T,
@@ -117,7 +117,7 @@ impl HostCalls {
 
     /// The place of a spawn among all calls, and among those without a key of
     /// their own.
-    fn site(&mut self, call: u32, has_key: bool) -> CallSite {
+    pub(super) fn site(&mut self, call: u32, has_key: bool) -> CallSite {
         let keyless = self.keyless;
         if !has_key {
             self.keyless = keyless.saturating_add(1);
@@ -126,7 +126,7 @@ impl HostCalls {
     }
 
     /// Asks what only an error is recorded of.
-    async fn made<T>(
+    pub(super) async fn made<T>(
         &mut self,
         begun: Begun,
         what: &'static str,
@@ -143,7 +143,7 @@ impl HostCalls {
     }
 
     /// Asks what the engine records the answer of.
-    async fn answered<T: Serialize>(
+    pub(super) async fn answered<T: Serialize>(
         &mut self,
         asked: Asked,
         call: impl FnOnce(Reply<T>) -> Call,

@@ -9,6 +9,7 @@
 //! the same in every life of a guest.
 
 mod ask;
+mod node;
 mod outside;
 mod time;
 

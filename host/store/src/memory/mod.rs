@@ -160,6 +160,14 @@ impl Store for Memory {
         self.change(|content| checked.and_then(|()| content.put_plugin(row, component)))
     }
 
+    fn put_component(&self, component: Vec<u8>) -> BoxFuture<'_, Result<String, Error>> {
+        let digest = crate::plugin::digest(&component);
+        self.change(|content| {
+            content.components.entry(digest.clone()).or_insert(component);
+            Ok(digest)
+        })
+    }
+
     fn set_published(
         &self,
         tenant: &Tenant,

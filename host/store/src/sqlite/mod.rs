@@ -270,6 +270,11 @@ impl Store for Sqlite {
         }
     }
 
+    fn put_component(&self, component: Vec<u8>) -> BoxFuture<'_, Result<String, Error>> {
+        let digest = crate::plugin::digest(&component);
+        self.write(move |conn| plugins::put_component(conn, &digest, &component).map(|()| digest))
+    }
+
     fn set_published(
         &self,
         tenant: &Tenant,

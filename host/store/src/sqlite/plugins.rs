@@ -7,6 +7,17 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{fault, tree};
 use crate::{Error, PluginRow, plugin};
 
+/// Keeps a component by its digest. One that was damaged is mended.
+pub(super) fn put_component(conn: &Connection, digest: &str, component: &[u8]) -> Result<(), Error> {
+    conn.execute(
+        "INSERT INTO components (digest, body) VALUES (?1, ?2)
+         ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE body <> excluded.body",
+        params![digest, component],
+    )
+    .map(drop)
+    .map_err(fault::during("storing a component", conn))
+}
+
 /// Keeps a version that was checked; false where it was there. A component that was
 /// lost or damaged is mended all the same.
 pub(super) fn put(conn: &Connection, row: &PluginRow, component: &[u8]) -> Result<bool, Error> {
@@ -20,12 +31,7 @@ pub(super) fn put(conn: &Connection, row: &PluginRow, component: &[u8]) -> Resul
         .optional()
         .map_err(&failed)?;
     let is_new = row.is_new(stored.as_deref())?;
-    conn.execute(
-        "INSERT INTO components (digest, body) VALUES (?1, ?2)
-         ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE body <> excluded.body",
-        params![row.digest, component],
-    )
-    .map_err(&failed)?;
+    put_component(conn, &row.digest, component)?;
     if !is_new {
         return Ok(false);
     }

@@ -33,10 +33,17 @@ struct Known {
 }
 
 struct Group {
-    members: std::ops::Range<usize>,
+    members: Vec<usize>,
     spec: GroupSpec,
     created_at: Timestamp,
     decided: bool,
+}
+
+impl Group {
+    /// How many members it is to have.
+    fn size(&self) -> u32 {
+        self.spec.size.unwrap_or(self.members.len() as u32)
+    }
 }
 
 /// Books on one tree.
@@ -123,9 +130,13 @@ impl Auditor {
             self.admit(*id, spec, Some(caller));
         }
         if let Some(spec) = &decision.group {
-            let group =
-                Group { members: first..self.runs.len(), spec: spec.clone(), created_at: event.at, decided: false };
-            self.groups.push(group);
+            let members = (first..self.runs.len()).collect();
+            self.groups.push(Group { members, spec: spec.clone(), created_at: event.at, decided: false });
+        } else if let Some(id) = decision.group_id {
+            let group = &mut self.groups[id.index as usize];
+            must(!group.decided, "a group that is decided gets no further member")?;
+            group.members.extend(first..self.runs.len());
+            must(group.members.len() as u32 <= group.size(), "a group has no more members than it was to have")?;
         }
         Ok(())
     }
@@ -260,13 +271,13 @@ impl Auditor {
     /// The table of semantics, once more.
     fn verdict(&self, group: &Group) -> Option<JoinStatus> {
         let ended = |wanted: &[RunStatus]| {
-            let members = group.members.clone();
-            members.filter(|m| self.runs[*m].ended.is_some_and(|status| wanted.contains(&status))).count() as u32
+            let members = group.members.iter();
+            members.filter(|m| self.runs[**m].ended.is_some_and(|status| wanted.contains(&status))).count() as u32
         };
         let succeeded = ended(&[RunStatus::Completed]);
         let failed = ended(&[RunStatus::Failed, RunStatus::TimedOut]);
-        let open = group.members.len() as u32 - succeeded - failed - ended(&[RunStatus::Cancelled]);
-        if group.members.is_empty() {
+        let open = group.size() - succeeded - failed - ended(&[RunStatus::Cancelled]);
+        if group.size() == 0 {
             return Some(JoinStatus::Empty);
         }
         let best = match (succeeded, failed) {
@@ -294,7 +305,11 @@ impl Auditor {
         let index = decision.group_id.index as usize;
         let group = &self.groups[index];
         must(!group.decided, "a group is decided once")?;
-        if decision.status == JoinStatus::TimedOut {
+        if &*decision.reason == "join_owner_ended" {
+            let owner = event.run_id.index as usize;
+            must(self.runs[owner].ended.is_some(), "a group is given up when its owner has ended")?;
+            must((group.members.len() as u32) < group.size(), "a group that has all its members is decided by them")?;
+        } else if decision.status == JoinStatus::TimedOut {
             must(event.at >= group.created_at.plus_ms(group.spec.timeout_ms), "a join times out when it is due")?;
             must(self.verdict(group).is_none(), "a group that its members decide does not time out")?;
         } else {
@@ -302,8 +317,9 @@ impl Auditor {
         }
         let counts = decision.counts;
         let counted = counts.success + counts.failure + counts.cancelled + counts.running;
-        must(counted as usize == group.members.len(), "a join counts every member once")?;
-        let open = group.members.clone().any(|member| self.runs[member].ended.is_none());
+        must(counted == group.size(), "a join counts every member once")?;
+        let all_there = group.members.len() as u32 == group.size();
+        let open = !all_there || group.members.iter().any(|member| self.runs[*member].ended.is_none());
         must(decision.complete != open, "a join is complete iff every member had ended")?;
         self.groups[index].decided = true;
         Ok(())

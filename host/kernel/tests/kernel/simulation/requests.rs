@@ -120,7 +120,8 @@ pub fn keyed(dice: &mut Dice) -> Spawn {
     spawn
 }
 
-fn spawn(dice: &mut Dice) -> Spawn {
+/// A run without a key of its own.
+pub fn spawn(dice: &mut Dice) -> Spawn {
     let target = *dice.pick(&["a", "a", "a", "ab", "b", "judge", "router", "mend"]);
     let input = Payload::of(&dice.below(3)).unwrap_or_else(|error| panic!("{error}"));
     let mut request = SpawnRequest::new(target, input);
@@ -174,6 +175,7 @@ fn some_group(dice: &mut Dice) -> SpawnGroup {
         members,
         key_prefix: None,
         join: JoinPolicy { mode, quorum, timeout_ms: dice.maybe(2, 1_000) },
+        size: dice.one_in(4).then(|| members_of as u32 + dice.below(4) as u32),
         node_id: None,
         agent_call: members_of == 1 && dice.one_in(2),
     }
@@ -201,7 +203,13 @@ pub fn usage(dice: &mut Dice, most: u64) -> Usage {
 pub fn evaluate(dice: &mut Dice, run_id: Option<RunId>) -> Evaluate {
     let target = if dice.one_in(10) { "a" } else { "mend" };
     let asks = !dice.one_in(3);
-    Evaluate { run_id, replanner: asks.then(|| (target.into(), resolution(dice, target))), config: None }
+    Evaluate {
+        run_id,
+        replanner: asks.then(|| (target.into(), resolution(dice, target))),
+        config: None,
+        among: None,
+        node_id: None,
+    }
 }
 
 /// A plan for the children of a run, sensible or not.

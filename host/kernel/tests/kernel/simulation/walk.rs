@@ -1,8 +1,8 @@
 //! The walk: one random command after the other, on one tree.
 
 use pleach_kernel::{
-    CallSite, Caller, Cancel, Code, Denial, Finish, GroupId, JoinAnswer, Progress, Query, Replanning, RunId, Surface,
-    Timestamp, Tree,
+    About, CallSite, Caller, Cancel, Code, Denial, Finish, GroupId, JoinAnswer, Progress, Query, Replanning, RunId,
+    Surface, Timestamp, Tree,
 };
 
 use super::auditor::Auditor;
@@ -33,6 +33,8 @@ pub struct Simulation<'a> {
     asked: Vec<Asked>,
     pub(super) decided: Vec<(GroupId, String)>,
     groups: u32,
+    /// Groups, and who has spawned them.
+    owners: Vec<(GroupId, RunId)>,
     calls: u32,
     pub(super) answered: Vec<Answered>,
     /// A snapshot, and how much of the log came before it.
@@ -59,6 +61,7 @@ impl<'a> Simulation<'a> {
             asked,
             decided,
             groups: 0,
+            owners: Vec::new(),
             calls: 0,
             answered: Vec::new(),
             kept: None,
@@ -92,7 +95,8 @@ impl<'a> Simulation<'a> {
             0..22 => self.start(),
             22..36 => self.finish(),
             36..56 => self.spawn(),
-            56..66 => self.spawn_group(),
+            56..62 => self.spawn_group(),
+            62..66 => self.extend_group(),
             66..70 => self.join(),
             70..72 => self.cancel(),
             72..79 => self.evaluate(),
@@ -183,6 +187,7 @@ impl<'a> Simulation<'a> {
             Ok(spawned) => {
                 assert_eq!(spawned.members.len(), members, "a group is all of its members");
                 self.groups = self.groups.max(spawned.group_id.index + 1);
+                self.owners.push((spawned.group_id, caller));
                 self.answered(caller, site.call, Exchange::Group(group, spawned));
             }
             Err(denial) => {
@@ -191,6 +196,28 @@ impl<'a> Simulation<'a> {
             }
         }
         "spawn_group"
+    }
+
+    fn extend_group(&mut self) -> &'static str {
+        let surface = self.surface();
+        if self.owners.is_empty() {
+            return "extend nothing";
+        }
+        let (group, owner) = *self.dice.pick(&self.owners);
+        let caller = if self.dice.one_in(12) { self.caller() } else { owner };
+        let members = (0..self.dice.below(3)).map(|_| requests::spawn(self.dice)).collect::<Vec<_>>();
+        let (before, asked) = (self.tree.runs().len(), members.len());
+        match self.tree.extend_group(self.at(), caller, surface, group, members) {
+            Ok(added) => {
+                assert!(added.is_empty() || added.len() == asked, "all of them are added, or none");
+                assert_eq!(self.tree.runs().len(), before + added.len());
+            }
+            Err(denial) => {
+                assert_eq!(self.tree.runs().len(), before, "what is denied adds none");
+                self.denied(&denial);
+            }
+        }
+        "extend_group"
     }
 
     fn join(&mut self) -> &'static str {
@@ -250,7 +277,8 @@ impl<'a> Simulation<'a> {
         self.asked.swap_remove(place);
         let surface = self.surface();
         let plan = requests::plan(self.dice, &self.tree, asked.of);
-        match self.tree.apply_plan(self.at(), asked.caller, surface, asked.of, plan) {
+        let about = About { of: asked.of, among: None, node_id: None };
+        match self.tree.apply_plan(self.at(), asked.caller, surface, &about, plan) {
             Ok(answer) => {
                 let groups = answer.plan.iter().filter_map(|plan| plan.group_id);
                 self.groups = groups.map(|group| group.index + 1).fold(self.groups, u32::max);

@@ -1,0 +1,74 @@
+//! Graph files: reading one, and telling what is wrong with it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use pleach_engine::graph_spec::diagnostic::{Diagnostic, OneLine};
+use pleach_engine::graph_spec::source::{MAX_BYTES, Source};
+
+use crate::exit::Mistake;
+
+/// Whether a path names a graph: no component ends so.
+pub fn is_graph(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
+/// Reads a graph file.
+pub fn read(path: &str) -> Result<Source, Mistake> {
+    let doing = format!("reading the graph `{path}`");
+    let wrong = |error: std::io::Error| Mistake::new(format!("{doing}: {error}")).hint("name a readable file");
+    let mut bytes = Vec::new();
+    // One byte more than there may be, so that a longer file is seen to be one.
+    File::open(path).map_err(wrong)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Mistake::new(format!("{doing}: it is not UTF-8 text (at byte {at})")).hint("save it as UTF-8")
+    })?;
+    Ok(Source::new(path, text))
+}
+
+/// A graph of nothing but tasks, from the command line or a file.
+pub fn of_tasks(tasks: &str) -> Result<Source, Mistake> {
+    let listed = match tasks.strip_prefix('@') {
+        Some(path) => read(path)?.text().to_owned(),
+        None => tasks.to_owned(),
+    };
+    // A list in JSON stands anywhere; one in YAML has to begin a line.
+    let text = match listed.trim_start().starts_with('[') {
+        true => format!("{{\"spec_version\": \"2.0\", \"name\": \"tasks\", \"tasks\": {listed}}}"),
+        false => format!("spec_version: \"2.0\"\nname: tasks\ntasks:\n{listed}"),
+    };
+    Ok(Source::new("--tasks", text))
+}
+
+/// What is wrong with a graph, as an error of the command.
+pub fn mistake(source: &Source, problems: &[Diagnostic]) -> Mistake {
+    let told = problems.iter().map(|problem| {
+        let hint = problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    {hint}"));
+        format!("{}{hint}", OneLine(source, problem))
+    });
+    let told: Vec<String> = told.collect();
+    Mistake::new(format!("the graph cannot be run:\n{}", told.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_is_known_by_its_extension() {
+        assert!(is_graph("a.yaml") && is_graph("x/b.yml") && is_graph("c.json"));
+        assert!(!is_graph("a.wasm") && !is_graph("lead") && !is_graph("lead@^1.2"));
+    }
+
+    #[test]
+    fn tasks_are_a_list_in_either_spelling() {
+        for tasks in ["[{id: a, agent: x}]", "- id: a\n  agent: x\n"] {
+            let source = of_tasks(tasks).unwrap();
+            let plan = pleach_engine::graph_spec::compile(&source).into_plan().unwrap_or_else(|p| panic!("{p:?}"));
+            assert_eq!((&*plan.name, plan.nodes.len()), ("tasks", 1));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Graphs as guests: a compiled graph is a native program that walks its plan
+//! through the calls that every guest has, with its nodes' ids as spawn keys.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use pleach_graph::plan::{NodeIx, Plan};
+use pleach_graph::source::Source;
+use pleach_graph::walk::{Ask, Walk};
+use pleach_kernel::{Payload, Role, RunError, RunId};
+use pleach_sandbox::{
+    CallError, Evaluating, HostCalls, Live, LivePermit, NodeGroup, NodeQuestion, Plugin, Program, Running,
+};
+use pleach_store::Store;
+use serde_json::json;
+
+use crate::missing::NoCode;
+
+/// Graphs that run at once on one host.
+const MOST: usize = 1 << 20;
+
+/// Compiled graphs that are kept; one that is dropped is compiled again when it is
+/// needed.
+const KEPT: usize = 1_024;
+
+/// What every component begins with.
+const WASM: &[u8] = b"\0asm";
+
+/// The graphs of a host.
+pub(crate) struct Graphs {
+    compiled: RwLock<HashMap<Arc<str>, Arc<Plugin>>>,
+    places: Live,
+}
+
+impl Default for Graphs {
+    fn default() -> Self {
+        Self { compiled: RwLock::default(), places: Live::new(MOST) }
+    }
+}
+
+impl Graphs {
+    /// A place for one more graph.
+    pub(crate) fn permit(&self) -> Option<LivePermit> {
+        self.places.try_acquire()
+    }
+
+    /// A graph that is compiled already.
+    pub(crate) fn cached(&self, digest: &str) -> Option<Arc<Plugin>> {
+        self.compiled.read().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    /// Keeps a compiled graph.
+    pub(crate) fn keep(&self, digest: &Arc<str>, plan: Plan) -> Arc<Plugin> {
+        let plugin = Plugin::native(digest.clone(), Role::Agent, Arc::new(Graph(Arc::new(plan))));
+        let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        if compiled.len() >= KEPT {
+            // Whichever; what is running holds its own.
+            compiled.clear();
+        }
+        compiled.insert(digest.clone(), plugin.clone());
+        plugin
+    }
+
+    /// The graph with this digest from the store; none where what it has by that
+    /// digest is a component, or it has nothing.
+    pub(crate) async fn load(&self, store: &dyn Store, digest: &Arc<str>) -> Result<Option<Arc<Plugin>>, NoCode> {
+        let bytes = match store.component(digest).await {
+            Ok(Some(bytes)) if !bytes.starts_with(WASM) => bytes,
+            Ok(_) => return Ok(None),
+            Err(error) => return Err(NoCode::Unreadable(error.to_string())),
+        };
+        let Ok(text) = String::from_utf8(bytes) else { return Ok(None) };
+        let source = Source::new(&**digest, text);
+        match pleach_graph::compile(&source).into_plan() {
+            Ok(plan) => Ok(Some(self.keep(digest, plan))),
+            // It was whole when it was stored: this host reads the language otherwise.
+            Err(problems) => {
+                let why = problems.first().map_or(String::new(), |problem| problem.message.clone());
+                let doing = "compiling the graph of a run";
+                Err(NoCode::Unusable(crate::error::Error::invalid(doing, format!("{digest}: {why}"))))
+            }
+        }
+    }
+}
+
+/// A graph as a program.
+struct Graph(Arc<Plan>);
+
+impl Program for Graph {
+    fn run(&self, calls: HostCalls, input: Payload) -> Running {
+        Box::pin(walk(self.0.clone(), calls, input))
+    }
+}
+
+async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<Payload, RunError> {
+    let lineage = calls.lineage();
+    let run = json!({
+        "run_id": lineage.run_id.to_string(),
+        "tenant": lineage.tenant.to_string(),
+        "trace_id": &*lineage.trace_id,
+        "depth": lineage.depth,
+        "seed": plan.settings.seed.unwrap_or_else(|| calls.seed()),
+    });
+    let mut walk = Walk::new(plan.clone(), input, run)?;
+    let mut heard = 0;
+    loop {
+        while let Some(ask) = walk.ask() {
+            carry_out(&plan, &mut walk, &mut calls, ask).await?;
+        }
+        if let Some(end) = walk.end() {
+            return end;
+        }
+        let notices = calls.next(heard).await.map_err(|error| told(&error))?;
+        heard += notices.len() as u32;
+        for notice in notices {
+            walk.hear(notice);
+        }
+    }
+}
+
+async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask) -> Result<(), RunError> {
+    let id = |node: NodeIx| &plan.nodes[node].id;
+    match ask {
+        Ask::Run { node, request } => match calls.node_run(id(node), *request).await {
+            Ok(spawned) => walk.spawned(node, spawned.run_id),
+            Err(error) => refuse(walk, node, error)?,
+        },
+        Ask::Group { node, group } => {
+            let pleach_graph::walk::Group { members, key_prefix, join, size, agent_call } = *group;
+            let group = NodeGroup { members, key_prefix, join, size, agent_call };
+            match calls.node_group(id(node), group).await {
+                Ok(spawned) => {
+                    let runs: Vec<RunId> = spawned.members.iter().map(|member| member.run_id).collect();
+                    walk.grouped(node, spawned.group_id, runs);
+                }
+                Err(error) => refuse(walk, node, error)?,
+            }
+        }
+        Ask::Extend { node, group, members } => match calls.extend_group(id(node), group, members).await {
+            Ok(runs) => walk.extended(node, runs),
+            Err(error) => refuse(walk, node, error)?,
+        },
+        Ask::Cancel { node, requests } => {
+            let mut count = 0;
+            for request in requests {
+                match calls.node_cancel(id(node), request).await {
+                    Ok(cancelled) => count += cancelled.cancelled_count,
+                    Err(error) => return refuse(walk, node, error),
+                }
+            }
+            walk.cancelled(node, count);
+        }
+        Ask::Stop { node, cancel } => drop(calls.node_cancel(id(node), cancel).await),
+        Ask::Evaluate { node, among, replanner, config } => {
+            let question = NodeQuestion { among: among.clone(), replanner, config };
+            match calls.node_evaluate(id(node), question).await {
+                Ok(Evaluating::Answered(evaluation)) => walk.evaluated(node, *evaluation),
+                Ok(Evaluating::Asked(planner)) => walk.planning(node, planner, among),
+                Err(error) => refuse(walk, node, error)?,
+            }
+        }
+        Ask::TakePlan { node, planner, among } => match calls.take_plan(id(node), planner, among).await {
+            Ok(evaluation) => walk.evaluated(node, evaluation),
+            Err(error) => refuse(walk, node, error)?,
+        },
+        Ask::Verdict { node, verdict } => calls.verdict(id(node), verdict),
+    }
+    Ok(())
+}
+
+/// A node was refused what it asked for. That the graph itself is being cancelled,
+/// or that the host fails, is no failure of the node's.
+fn refuse(walk: &mut Walk, node: NodeIx, error: CallError) -> Result<(), RunError> {
+    match error {
+        CallError::Denied(denial) => {
+            let mut error = RunError::new(denial.code.as_str(), denial.message.clone());
+            error.details = Payload::of(&*denial).ok();
+            walk.refused(node, error);
+            Ok(())
+        }
+        failed @ CallError::Failed { .. } => Err(told(&failed)),
+    }
+}
+
+fn told(error: &CallError) -> RunError {
+    match error {
+        CallError::Denied(denial) => RunError::new(denial.code.as_str(), denial.message.clone()),
+        CallError::Failed { code, message, retryable } => {
+            RunError { retryable: *retryable, ..RunError::new(code.as_str(), message.clone()) }
+        }
+    }
+}

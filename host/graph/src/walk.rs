@@ -1,0 +1,411 @@
+//! Walk: one run of a graph, as a state that is told what has happened and says
+//! what to do next. Pure: whoever walks does the asking and the waiting.
+//!
+//! A node starts when each edge that leads to it is settled and at least one was
+//! taken. What a node needs from others it finds in the scope (`scope.rs`).
+
+mod heard;
+mod loops;
+mod scope;
+mod start;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use pleach_kernel::{
+    Cancel, EndedRun, GroupId, JoinPolicy, JoinResult, NodeVerdict, Payload, RunError, RunId, SpawnRequest,
+};
+use serde_json::Value as Json;
+
+use crate::plan::{EdgeIx, Kind, NodeIx, OnFailure, Plan};
+use loops::Loops;
+use scope::Values;
+
+/// Something to ask of the kernel for a node.
+#[derive(Debug)]
+pub enum Ask {
+    /// To be answered with [`Walk::spawned`].
+    Run { node: NodeIx, request: Box<SpawnRequest> },
+    /// To be answered with [`Walk::grouped`].
+    Group { node: NodeIx, group: Box<Group> },
+    /// To be answered with [`Walk::extended`].
+    Extend { node: NodeIx, group: GroupId, members: Vec<SpawnRequest> },
+    /// To be answered with [`Walk::cancelled`], with how many runs were.
+    Cancel { node: NodeIx, requests: Vec<Cancel> },
+    /// Needs no answer.
+    Stop { node: NodeIx, cancel: Cancel },
+    /// To be answered with [`Walk::evaluated`], or with [`Walk::planning`] where a
+    /// replanner has to end first.
+    Evaluate { node: NodeIx, among: Arc<[RunId]>, replanner: Option<Arc<str>>, config: Option<Payload> },
+    /// To be answered with [`Walk::evaluated`].
+    TakePlan { node: NodeIx, planner: RunId, among: Arc<[RunId]> },
+    /// Has no answer.
+    Verdict { node: NodeIx, verdict: NodeVerdict },
+}
+
+/// A group to spawn.
+#[derive(Debug)]
+pub struct Group {
+    pub members: Vec<SpawnRequest>,
+    pub key_prefix: Arc<str>,
+    pub join: JoinPolicy,
+    pub size: Option<u32>,
+    pub agent_call: bool,
+}
+
+/// How a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Waiting,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+    TimedOut,
+    Skipped,
+}
+
+impl Status {
+    /// As expressions see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What has become of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Open,
+    Taken,
+    /// What it leads from went another way, or was skipped.
+    Dead,
+    /// What it leads from has failed, or was skipped because something had.
+    Poisoned,
+}
+
+/// One node of this walk.
+#[derive(Debug)]
+struct State {
+    status: Status,
+    /// How often it was begun.
+    iteration: u32,
+    /// Edges that lead to it and are not settled.
+    open: u32,
+    /// The runs of its newest iteration.
+    runs: Vec<RunId>,
+    group: Option<Grouped>,
+    replans: Replans,
+}
+
+/// The group of a node.
+#[derive(Debug)]
+struct Grouped {
+    id: GroupId,
+    /// The join that waits for it.
+    waits: Option<NodeIx>,
+    /// What a map has not spawned yet.
+    rest: VecDeque<Json>,
+    /// The place of the first of those.
+    next: u32,
+    /// Members that may be added now.
+    free: u32,
+    result: Option<Json>,
+}
+
+/// What a replan node has answered so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Replans {
+    used: u32,
+    stalls: u32,
+    /// Failed and completed runs at the last answer `replan`.
+    last: Option<(u32, u32)>,
+}
+
+/// Who hears of something that ends.
+#[derive(Clone, Copy, Debug)]
+struct Listener {
+    node: NodeIx,
+    iteration: u32,
+}
+
+/// How the graph has ended.
+pub type End = Result<Payload, RunError>;
+
+/// One run of a graph.
+pub struct Walk {
+    plan: Arc<Plan>,
+    loops: Arc<Loops>,
+    states: Vec<State>,
+    ways: Vec<Way>,
+    /// What an edge out of a loop will be, unless the loop comes by again.
+    held: Vec<Option<Way>>,
+    values: Values,
+    /// Nodes that are to be begun, in the order in which they became so.
+    ready: VecDeque<NodeIx>,
+    /// What is to be asked before anything is begun.
+    asks: VecDeque<Ask>,
+    /// Nodes that are under way.
+    running: u32,
+    by_run: HashMap<RunId, Listener>,
+    by_group: HashMap<GroupId, Listener>,
+    /// What ended before its spawn was answered.
+    early_runs: HashMap<RunId, Box<EndedRun>>,
+    early_groups: HashMap<GroupId, Box<JoinResult>>,
+    /// Replanners that were asked, and about which runs.
+    planners: HashMap<RunId, Arc<[RunId]>>,
+    /// Groups of plans: the node that has them, and what it answers when they end.
+    plans: HashMap<GroupId, (NodeIx, Payload)>,
+    /// Whether a run that has ended succeeded; neither, if it was cancelled.
+    ended: HashMap<RunId, Option<bool>>,
+    /// Items of maps whose groups are not there yet, and the place of the first.
+    pending: HashMap<NodeIx, (VecDeque<Json>, u32)>,
+    outputs: Vec<(NodeIx, Payload)>,
+    /// The first failure that ends everything, or, if nothing does, the first.
+    fatal: Option<RunError>,
+    failure: Option<RunError>,
+}
+
+impl Walk {
+    /// A walk from the beginning. `run` is what expressions know as `run`.
+    pub fn new(plan: Arc<Plan>, input: Payload, run: Json) -> Result<Self, RunError> {
+        let values = Values::new(plan.nodes.len(), input, run);
+        if let Some(schema) = &plan.settings.input_schema {
+            let wrong = |why| RunError::new("input_schema", format!("the input of graph {}: {why}", plan.name));
+            schema.check(values.input().map_err(wrong)?).map_err(wrong)?;
+        }
+        let loops = Arc::new(Loops::of(&plan));
+        let open = |node: &crate::plan::Node| node.incoming.iter().filter(|edge| !loops.is_back(**edge)).count() as u32;
+        let states: Vec<State> = plan.nodes.iter().map(|node| State::new(open(node))).collect();
+        let ready = (0..states.len()).filter(|node| states[*node].open == 0).collect();
+        Ok(Self {
+            ways: vec![Way::Open; plan.edges.len()],
+            held: vec![None; plan.edges.len()],
+            loops,
+            states,
+            values,
+            ready,
+            asks: VecDeque::new(),
+            running: 0,
+            by_run: HashMap::new(),
+            by_group: HashMap::new(),
+            early_runs: HashMap::new(),
+            early_groups: HashMap::new(),
+            planners: HashMap::new(),
+            plans: HashMap::new(),
+            ended: HashMap::new(),
+            pending: HashMap::new(),
+            outputs: Vec::new(),
+            fatal: None,
+            failure: None,
+            plan,
+        })
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub fn status(&self, node: NodeIx) -> Status {
+        self.states[node].status
+    }
+
+    /// What to ask next; none where there is something to wait for, or nothing more.
+    pub fn ask(&mut self) -> Option<Ask> {
+        loop {
+            if self.fatal.is_some() {
+                return None;
+            }
+            if let Some(ask) = self.asks.pop_front() {
+                return Some(ask);
+            }
+            let node = self.ready.pop_front()?;
+            self.begin(node);
+        }
+    }
+
+    /// How the graph has ended, once there is nothing to ask and nothing to wait for.
+    pub fn end(&mut self) -> Option<End> {
+        if let Some(error) = self.fatal.take() {
+            return Some(Err(error));
+        }
+        if self.running > 0 || !self.asks.is_empty() || !self.ready.is_empty() {
+            return None;
+        }
+        Some(self.output())
+    }
+
+    fn output(&mut self) -> End {
+        let wrong =
+            |why: String| RunError::new("output_schema", format!("the output of graph {}: {why}", self.plan.name));
+        let output = match self.outputs.as_slice() {
+            [(_, output)] => output.clone(),
+            [] if self.has_output() => {
+                let message = format!("graph {} has reached none of its outputs", self.plan.name);
+                return Err(self.failure.take().unwrap_or_else(|| RunError::new("no_output", message)));
+            }
+            [] => self.of_last_nodes()?,
+            several => {
+                let several = several.iter().map(|(node, output)| (&*self.plan.nodes[*node].id, output));
+                Payload::of(&several.collect::<std::collections::BTreeMap<_, _>>()).map_err(|e| wrong(e.to_string()))?
+            }
+        };
+        if let Some(schema) = &self.plan.settings.output_schema {
+            let json = serde_json::from_str(output.as_str()).map_err(|e| wrong(e.to_string()))?;
+            schema.check(&json).map_err(wrong)?;
+        }
+        Ok(output)
+    }
+
+    fn has_output(&self) -> bool {
+        self.plan.nodes.iter().any(|node| matches!(node.kind, Kind::Output(_)))
+    }
+
+    /// Without an output of its own, a graph gives what the nodes gave that nothing
+    /// comes after.
+    fn of_last_nodes(&self) -> End {
+        let last = (0..self.states.len()).filter(|node| self.plan.nodes[*node].outgoing.is_empty());
+        let done = last.filter(|node| self.states[*node].status == Status::Completed);
+        let outputs = done.filter_map(|node| Some((&*self.plan.nodes[node].id, self.values.output(node)?)));
+        let outputs: std::collections::BTreeMap<&str, &Payload> = outputs.collect();
+        Payload::of(&outputs).map_err(|error| RunError::new("output_too_large", error.to_string()))
+    }
+
+    // What follows from a node's end.
+
+    /// A node is done, and one of its handles is what came out, if it has any.
+    fn done(&mut self, node: NodeIx, output: Payload, handle: Option<usize>) {
+        self.finish(node, Status::Completed);
+        self.values.set(node, Status::Completed, Some(output), None);
+        let plan = self.plan.clone();
+        if matches!(plan.nodes[node].kind, Kind::Replan(_)) && self.go_back(node, handle) {
+            return;
+        }
+        for edge in plan.nodes[node].outgoing.iter().copied() {
+            let taken = self.is_taken(node, edge, handle);
+            match taken {
+                Ok(taken) => self.settle(edge, if taken { Way::Taken } else { Way::Dead }),
+                Err(error) => return self.fail_edge(node, edge, error),
+            }
+        }
+        self.close_loop(node);
+    }
+
+    /// Whether an edge of a node that is done is one to follow.
+    fn is_taken(&self, node: NodeIx, edge: EdgeIx, handle: Option<usize>) -> Result<bool, String> {
+        let edge = &self.plan.edges[edge];
+        if let Some(wanted) = edge.handle {
+            return Ok(handle == Some(wanted));
+        }
+        let outgoing = &self.plan.nodes[node].outgoing;
+        if handle.is_some() && outgoing.iter().any(|other| self.plan.edges[*other].handle == handle) {
+            return Ok(false);
+        }
+        let Some((when, _)) = &edge.when else { return Ok(true) };
+        match when.evaluate(&self.values.scope(&self.plan, &[]))? {
+            Json::Bool(holds) => Ok(holds),
+            other => Err(format!("`{}` is {other}, and a condition is true or false", when.text())),
+        }
+    }
+
+    fn fail_edge(&mut self, node: NodeIx, edge: EdgeIx, why: String) {
+        let to = &self.plan.nodes[self.plan.edges[edge].to].id;
+        let message = format!("the edge from `{}` to `{to}`: {why}", self.plan.nodes[node].id);
+        self.fatal.get_or_insert(RunError::new("expression_failed", message));
+    }
+
+    /// A node has failed: everything with it, or what depends on it.
+    fn fail(&mut self, node: NodeIx, status: Status, error: RunError) {
+        self.finish(node, status);
+        let told = self.told(node, &error);
+        self.values.set(node, status, None, Some(error));
+        self.failure.get_or_insert_with(|| told.clone());
+        if self.plan.nodes[node].on_failure == OnFailure::Cascading && !self.loops.is_covered(node) {
+            self.fatal.get_or_insert(told);
+            return;
+        }
+        self.settle_all(node, Way::Poisoned);
+    }
+
+    /// A node's failure as the graph's.
+    fn told(&self, node: NodeIx, error: &RunError) -> RunError {
+        let id = &self.plan.nodes[node].id;
+        let mut told = RunError::new("node_failed", format!("node `{id}` failed: {}: {}", error.code, error.message));
+        let details = serde_json::json!({"node": &**id, "code": &*error.code, "message": error.message});
+        told.details = Payload::of(&details).ok();
+        told
+    }
+
+    /// A node was not run, or its run was cancelled.
+    fn skip(&mut self, node: NodeIx, status: Status, way: Way) {
+        self.finish(node, status);
+        self.values.set(node, status, None, None);
+        self.settle_all(node, way);
+    }
+
+    fn settle_all(&mut self, node: NodeIx, way: Way) {
+        let plan = self.plan.clone();
+        for edge in plan.nodes[node].outgoing.iter().copied() {
+            self.settle(edge, way);
+        }
+        self.close_loop(node);
+    }
+
+    fn finish(&mut self, node: NodeIx, status: Status) {
+        let state = &mut self.states[node];
+        if state.status == Status::Running {
+            self.running -= 1;
+        }
+        state.status = status;
+    }
+
+    /// Settles an edge, unless a loop may still come by again.
+    fn settle(&mut self, edge: EdgeIx, way: Way) {
+        if self.loops.is_back(edge) || self.ways[edge] != Way::Open {
+            return;
+        }
+        if way != Way::Taken && self.loops.holds_back(edge, &self.states, &self.plan) {
+            self.held[edge] = Some(way);
+            return;
+        }
+        self.ways[edge] = way;
+        let to = self.plan.edges[edge].to;
+        self.states[to].open -= 1;
+        if self.states[to].status == Status::Waiting && self.states[to].open == 0 {
+            self.enter(to);
+        }
+    }
+
+    /// Every edge to a node is settled.
+    fn enter(&mut self, node: NodeIx) {
+        let ways = || self.plan.nodes[node].incoming.iter().map(|edge| self.ways[*edge]);
+        // A replan is there for failures.
+        let is_replan = matches!(self.plan.nodes[node].kind, Kind::Replan(_));
+        let poisoned = ways().any(|way| way == Way::Poisoned);
+        let taken = ways().any(|way| way == Way::Taken);
+        if poisoned && !is_replan {
+            self.skip(node, Status::Skipped, Way::Poisoned);
+        } else if taken || poisoned {
+            self.ready.push_back(node);
+        } else {
+            self.skip(node, Status::Skipped, Way::Dead);
+        }
+    }
+}
+
+impl State {
+    fn new(open: u32) -> Self {
+        let (status, runs) = (Status::Waiting, Vec::new());
+        Self { status, iteration: 0, open, runs, group: None, replans: Replans::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,339 @@
+//! Heard: what was answered, and what has ended.
+
+use std::sync::Arc;
+
+use pleach_kernel::{
+    EndedRun, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Notice, Payload, RunError, RunId, RunStatus,
+};
+use serde_json::{Value as Json, json};
+
+use super::start::payload;
+use super::{Ask, Status, Walk};
+use crate::plan::{JOIN_HANDLES, Kind, NodeIx};
+
+/// How a node ended up that waited for a run or for a group.
+enum Came {
+    Output(Payload),
+    Failed(Status, RunError),
+    Cancelled,
+}
+
+impl Walk {
+    /// The kernel refused what a node has asked for.
+    pub fn refused(&mut self, node: NodeIx, error: RunError) {
+        self.pending.remove(&node);
+        match self.states[node].group.is_some() && matches!(self.plan.nodes[node].kind, Kind::Map { .. }) {
+            true => self.give_up_map(node, error),
+            false => self.fail(node, Status::Failed, error),
+        }
+    }
+
+    /// A run was spawned for a node.
+    pub fn spawned(&mut self, node: NodeIx, run: RunId) {
+        self.states[node].runs = vec![run];
+        self.by_run.insert(run, self.listener(node));
+        if let Kind::SpawnRun { wait: false, .. } = &self.plan.nodes[node].kind {
+            let output = payload(&json!({"run_id": run.to_string()}));
+            match output {
+                Ok(output) => self.done(node, output, None),
+                Err(error) => self.fail(node, Status::Failed, error),
+            }
+        }
+        self.hear_early(run);
+    }
+
+    /// A group was spawned for a node.
+    pub fn grouped(&mut self, node: NodeIx, group: GroupId, runs: Vec<RunId>) {
+        self.by_group.insert(group, self.listener(node));
+        for run in &runs {
+            self.by_run.insert(*run, self.listener(node));
+        }
+        let listed =
+            json!({"group_id": group.to_string(), "run_ids": runs.iter().map(RunId::to_string).collect::<Vec<_>>()});
+        self.states[node].runs = runs.clone();
+        self.keep_group(node, group);
+        if !matches!(self.plan.nodes[node].kind, Kind::AgentCall { .. }) {
+            match payload(&listed) {
+                Ok(output) => self.done(node, output, None),
+                Err(error) => self.fail(node, Status::Failed, error),
+            }
+        }
+        for run in runs {
+            self.hear_early(run);
+        }
+        if let Some(result) = self.early_groups.remove(&group) {
+            self.hear_group(*result);
+        }
+    }
+
+    /// Members were added to a map's group.
+    pub fn extended(&mut self, node: NodeIx, runs: Vec<RunId>) {
+        for run in &runs {
+            self.by_run.insert(*run, self.listener(node));
+        }
+        self.states[node].runs.extend(&runs);
+        for run in runs {
+            self.hear_early(run);
+        }
+    }
+
+    /// What a `cancel_subtree` has cancelled.
+    pub fn cancelled(&mut self, node: NodeIx, count: u32) {
+        match payload(&json!({"cancelled_count": count})) {
+            Ok(output) => self.done(node, output, None),
+            Err(error) => self.fail(node, Status::Failed, error),
+        }
+    }
+
+    /// A replanner was asked, and the replan waits for it.
+    pub fn planning(&mut self, node: NodeIx, planner: RunId, among: Arc<[RunId]>) {
+        self.by_run.insert(planner, self.listener(node));
+        self.planners.insert(planner, among);
+        self.hear_early(planner);
+    }
+
+    /// Failed runs were looked at.
+    pub fn evaluated(&mut self, node: NodeIx, evaluation: Evaluation) {
+        if evaluation.needs_replan {
+            self.states[node].replans.used += 1;
+        }
+        let aborted = evaluation.plan.as_ref().is_some_and(|plan| plan.aborted);
+        if aborted {
+            let why = evaluation.plan.as_ref().map_or(String::new(), |plan| plan.rationale.clone());
+            return self.fail(node, Status::Failed, RunError::new("replan_aborted", why));
+        }
+        let group = evaluation.plan.as_ref().and_then(|plan| plan.group_id);
+        for step in evaluation.plan.iter().flat_map(|plan| &plan.steps) {
+            // An accepted failure is none; one that is tried again is another run's.
+            if step.denied.is_none() && matches!(&*step.action, "accept" | "retry") {
+                for run in step.run_id.iter().filter(|_| &*step.action == "accept").chain(&step.replaces) {
+                    self.ended.insert(*run, None);
+                }
+            }
+        }
+        let action = if evaluation.needs_replan { "replan" } else { "continue" };
+        let answer = json!({
+            "action": action,
+            "failed": evaluation.counts.failed,
+            "completed": evaluation.counts.completed,
+            "replans_used": evaluation.replans_used,
+            "max_replans": evaluation.max_replans,
+            "plan": evaluation.plan,
+        });
+        let answer = match payload(&answer) {
+            Ok(answer) => answer,
+            Err(error) => return self.fail(node, Status::Failed, error),
+        };
+        match group {
+            // The runs of the plan come first.
+            Some(group) => {
+                self.plans.insert(group, (node, answer));
+                self.by_group.insert(group, self.listener(node));
+                if let Some(result) = self.early_groups.remove(&group) {
+                    self.hear_group(*result);
+                }
+            }
+            None => self.done(node, answer, Some(usize::from(!evaluation.needs_replan))),
+        }
+    }
+
+    /// Something has ended.
+    pub fn hear(&mut self, notice: Notice) {
+        match notice {
+            Notice::Run(run) => match self.by_run.contains_key(&run.run_id) {
+                true => self.hear_run(*run),
+                // Its spawn is not answered yet: this is another try of the graph's run.
+                false => drop(self.early_runs.insert(run.run_id, run)),
+            },
+            Notice::Group(group) => match self.by_group.contains_key(&group.group_id) {
+                true => self.hear_group(*group),
+                false => drop(self.early_groups.insert(group.group_id, group)),
+            },
+        }
+    }
+
+    fn hear_early(&mut self, run: RunId) {
+        if let Some(ended) = self.early_runs.remove(&run) {
+            self.hear_run(*ended);
+        }
+    }
+
+    fn hear_run(&mut self, ended: EndedRun) {
+        let Some(listener) = self.by_run.remove(&ended.run_id) else { return };
+        self.note_end(ended.run_id, ended.status);
+        let node = listener.node;
+        if listener.iteration != self.states[node].iteration {
+            return;
+        }
+        if ended.member.is_some() {
+            if let Some(group) = &mut self.states[node].group {
+                group.free += 1;
+            }
+            return self.extend(node);
+        }
+        if let Some(among) = self.planners.remove(&ended.run_id) {
+            return self.asks.push_back(Ask::TakePlan { node, planner: ended.run_id, among });
+        }
+        if self.states[node].status != Status::Running {
+            return; // Nobody waits for it.
+        }
+        let came = came(ended.status, ended.output, ended.error);
+        self.settle_run(node, came);
+    }
+
+    fn settle_run(&mut self, node: NodeIx, came: Came) {
+        let plan = self.plan.clone();
+        match (came, &plan.nodes[node].kind) {
+            (Came::Output(output), Kind::Router(router)) => {
+                let route = field(&output, "route");
+                let known = plan.nodes[node].handles.iter().position(|handle| Some(&**handle) == route.as_deref());
+                self.done(node, output, Some(known.unwrap_or(router.equals.len())));
+            }
+            (Came::Output(output), Kind::Judge(_)) => {
+                let passes = field(&output, "outcome").as_deref() == Some("pass");
+                self.done(node, output, Some(usize::from(!passes)));
+            }
+            // A judge that fails has judged.
+            (Came::Failed(_, error), Kind::Judge(_)) => {
+                let rationale = format!("the judge failed: {}: {}", error.code, error.message);
+                match payload(&json!({"outcome": "fail", "rationale": rationale})) {
+                    Ok(output) => self.done(node, output, Some(1)),
+                    Err(error) => self.fail(node, Status::Failed, error),
+                }
+            }
+            (Came::Output(output), _) => match self.fits(node, &output) {
+                Ok(()) => self.done(node, output, None),
+                Err(error) => self.fail(node, Status::Failed, error),
+            },
+            (Came::Failed(status, error), _) => self.fail(node, status, error),
+            (Came::Cancelled, _) => self.skip(node, Status::Cancelled, super::Way::Dead),
+        }
+    }
+
+    /// Whether an output is what its node says it is.
+    fn fits(&self, node: NodeIx, output: &Payload) -> Result<(), RunError> {
+        let runs = self.plan.nodes[node].kind.runs();
+        let Some(schema) = runs.first().and_then(|run| run.output_schema.as_ref()) else { return Ok(()) };
+        let wrong = |why| RunError::new("output_schema", format!("its output does not fit: {why}"));
+        let json: Json = serde_json::from_str(output.as_str()).map_err(|error| wrong(error.to_string()))?;
+        schema.check(&json).map_err(wrong)
+    }
+
+    fn hear_group(&mut self, result: JoinResult) {
+        let Some(listener) = self.by_group.remove(&result.group_id) else { return };
+        for member in &result.outputs {
+            self.by_run.remove(&member.run_id);
+            self.note_end(member.run_id, member.status);
+        }
+        if let Some((node, answer)) = self.plans.remove(&result.group_id) {
+            return self.done(node, answer, Some(super::loops::REPLAN));
+        }
+        let node = listener.node;
+        if listener.iteration != self.states[node].iteration {
+            return;
+        }
+        if let Kind::AgentCall { .. } = self.plan.nodes[node].kind {
+            let timed_out = result.status == JoinStatus::TimedOut;
+            let came = match result.outputs.into_iter().next() {
+                _ if timed_out => {
+                    let error = RunError::new("timed_out", "the call took longer than its timeout");
+                    Came::Failed(Status::TimedOut, error)
+                }
+                Some(MemberOutcome { status, output, error, .. }) => came(status, output, error),
+                None => Came::Cancelled,
+            };
+            return self.settle_run(node, came);
+        }
+        let result = self.result_of(node, &result);
+        let Some(group) = &mut self.states[node].group else { return };
+        group.rest.clear();
+        match group.waits.take() {
+            Some(join) => self.joined(join, result),
+            None => group.result = Some(result),
+        }
+    }
+
+    /// A join's result, and the outputs of those that completed and fit.
+    fn result_of(&self, node: NodeIx, result: &JoinResult) -> Json {
+        let mut json = serde_json::to_value(result).unwrap_or_default();
+        let completed = result.outputs.iter().filter_map(|member| member.output.as_ref());
+        let values = completed.map(|output| serde_json::from_str(output.as_str()).unwrap_or_default());
+        let schemas = self.plan.nodes[node].kind.runs().first().and_then(|run| run.output_schema.clone());
+        let values: Vec<Json> =
+            values.filter(|value| schemas.as_ref().is_none_or(|s| s.check(value).is_ok())).collect();
+        json["values"] = Json::Array(values);
+        json
+    }
+
+    /// What a join waited for is decided.
+    pub(super) fn joined(&mut self, join: NodeIx, result: Json) {
+        let status = result["status"].as_str().unwrap_or_default().to_owned();
+        let handle = match &*status {
+            "empty" => 0,
+            status => JOIN_HANDLES.iter().position(|handle| *handle == status).unwrap_or(2),
+        };
+        let output = match payload(&result) {
+            Ok(output) => output,
+            Err(error) => return self.fail(join, Status::Failed, error),
+        };
+        // Where nothing comes after it, nobody but the graph can take note.
+        if self.plan.nodes[join].outgoing.is_empty() && handle >= 2 {
+            let (status, code) =
+                if handle == 3 { (Status::TimedOut, "timed_out") } else { (Status::Failed, "join_failed") };
+            let reason = result["reason"].as_str().unwrap_or_default();
+            return self.fail(
+                join,
+                status,
+                RunError::new(code, format!("the join was decided as {}: {reason}", JOIN_HANDLES[handle])),
+            );
+        }
+        self.done(join, output, Some(handle));
+    }
+
+    /// A map cannot go on: what it has spawned is cancelled.
+    pub(super) fn give_up_map(&mut self, node: NodeIx, error: RunError) {
+        let live = self.states[node].runs.iter().filter(|run| !self.ended.contains_key(run)).copied();
+        let cancels =
+            live.map(|run| pleach_kernel::Cancel { reason: "map_failed".into(), ..pleach_kernel::Cancel::of(run) });
+        let cancels: Vec<_> = cancels.collect();
+        if let Some(group) = &mut self.states[node].group {
+            group.rest.clear();
+            if let Some(join) = group.waits.take() {
+                self.fail(join, Status::Failed, RunError::new("map_failed", error.message.clone()));
+            }
+        }
+        self.asks.extend(cancels.into_iter().map(|cancel| Ask::Stop { node, cancel }));
+        let told = self.told(node, &error);
+        self.failure.get_or_insert_with(|| told.clone());
+        if self.plan.nodes[node].on_failure == crate::plan::OnFailure::Cascading {
+            self.fatal.get_or_insert(told);
+        }
+    }
+
+    fn note_end(&mut self, run: RunId, status: RunStatus) {
+        let succeeded = match status {
+            RunStatus::Completed => Some(true),
+            RunStatus::Failed | RunStatus::TimedOut => Some(false),
+            RunStatus::Cancelled | RunStatus::Queued | RunStatus::Running | RunStatus::Paused => None,
+        };
+        self.ended.entry(run).or_insert(succeeded);
+    }
+}
+
+fn came(status: RunStatus, output: Option<Payload>, error: Option<RunError>) -> Came {
+    let unknown = || RunError::new("host_failure", "the log does not say why");
+    match status {
+        RunStatus::Completed => Came::Output(output.unwrap_or_else(Payload::null)),
+        RunStatus::TimedOut => Came::Failed(Status::TimedOut, error.unwrap_or_else(unknown)),
+        RunStatus::Cancelled => Came::Cancelled,
+        RunStatus::Failed | RunStatus::Queued | RunStatus::Running | RunStatus::Paused => {
+            Came::Failed(Status::Failed, error.unwrap_or_else(unknown))
+        }
+    }
+}
+
+/// One field of an output, where it is text.
+fn field(output: &Payload, name: &str) -> Option<String> {
+    let json: Json = serde_json::from_str(output.as_str()).ok()?;
+    json.get(name)?.as_str().map(str::to_owned)
+}

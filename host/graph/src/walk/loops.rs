@@ -1,0 +1,187 @@
+//! Loops: the ways back that replans may take, and what is run again on them.
+
+use std::sync::Arc;
+
+use super::{Status, Walk, Way};
+use crate::plan::{EdgeIx, Kind, NodeIx, Plan};
+
+/// The place of the handle `replan`.
+pub(super) const REPLAN: usize = 0;
+
+/// The loops of a plan.
+pub(super) struct Loops {
+    all: Vec<Loop>,
+    /// Whether an edge leads back.
+    back: Vec<bool>,
+    /// For each node, the loops that it is in, innermost and outermost alike.
+    of: Vec<Vec<usize>>,
+    /// Whether a replan looks at what a node spawns.
+    covered: Vec<bool>,
+    /// For each replan, every node that comes before it.
+    before: Vec<(NodeIx, Vec<bool>)>,
+}
+
+/// One way back, and all that lies on it.
+struct Loop {
+    replan: NodeIx,
+    first: NodeIx,
+    edge: EdgeIx,
+    /// Every node between the two, and they themselves.
+    nodes: Vec<NodeIx>,
+}
+
+impl Loops {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let count = plan.nodes.len();
+        let mut loops = Self {
+            all: Vec::new(),
+            back: vec![false; plan.edges.len()],
+            of: vec![Vec::new(); count],
+            covered: vec![false; count],
+            before: Vec::new(),
+        };
+        for (replan, node) in plan.nodes.iter().enumerate() {
+            let Kind::Replan(said) = &node.kind else { continue };
+            let before = reach(plan, replan, Direction::Back);
+            for (covered, is_before) in loops.covered.iter_mut().zip(&before) {
+                *covered |= said.of.is_empty() && *is_before;
+            }
+            for (node, _) in &said.of {
+                loops.covered[*node] = true;
+            }
+            let leads_back = |edge: &&EdgeIx| {
+                let edge = &plan.edges[**edge];
+                edge.handle == Some(REPLAN) && (before[edge.to] || edge.to == replan)
+            };
+            for edge in node.outgoing.iter().filter(leads_back) {
+                let first = plan.edges[*edge].to;
+                let after = reach(plan, first, Direction::On);
+                let on_way = |node: &NodeIx| (after[*node] || *node == first) && (before[*node] || *node == replan);
+                let nodes: Vec<NodeIx> = (0..count).filter(on_way).collect();
+                for node in &nodes {
+                    loops.of[*node].push(loops.all.len());
+                }
+                loops.back[*edge] = true;
+                loops.all.push(Loop { replan, first, edge: *edge, nodes });
+            }
+            if said.of.is_empty() {
+                loops.before.push((replan, before));
+            }
+        }
+        loops
+    }
+
+    pub(super) fn is_back(&self, edge: EdgeIx) -> bool {
+        self.back[edge]
+    }
+
+    /// Whether a node comes before a replan.
+    pub(super) fn is_before(&self, node: NodeIx, replan: NodeIx) -> bool {
+        self.before.iter().any(|(other, before)| *other == replan && before[node])
+    }
+
+    pub(super) fn is_covered(&self, node: NodeIx) -> bool {
+        self.covered[node]
+    }
+
+    /// Whether an edge leads out of a loop that may come by again.
+    pub(super) fn holds_back(&self, edge: EdgeIx, states: &[super::State], plan: &Plan) -> bool {
+        let edge = &plan.edges[edge];
+        self.of[edge.from].iter().any(|number| {
+            let way_back = &self.all[*number];
+            let is_open = matches!(states[way_back.replan].status, Status::Waiting | Status::Running);
+            is_open && way_back.nodes.binary_search(&edge.to).is_err()
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    On,
+    Back,
+}
+
+/// Every node that can be reached over edges that are no replan's way back.
+fn reach(plan: &Plan, from: NodeIx, direction: Direction) -> Vec<bool> {
+    let mut reached = vec![false; plan.nodes.len()];
+    let mut left = vec![from];
+    while let Some(node) = left.pop() {
+        let edges = match direction {
+            Direction::On => &plan.nodes[node].outgoing,
+            Direction::Back => &plan.nodes[node].incoming,
+        };
+        for edge in edges.iter().map(|edge| &plan.edges[*edge]) {
+            let is_replans = edge.handle == Some(REPLAN) && matches!(plan.nodes[edge.from].kind, Kind::Replan(_));
+            let next = match direction {
+                Direction::On => edge.to,
+                Direction::Back => edge.from,
+            };
+            if !is_replans && !std::mem::replace(&mut reached[next], true) {
+                left.push(next);
+            }
+        }
+    }
+    reached
+}
+
+impl Walk {
+    /// Follows a replan's way back, if it has one and that is what it decided.
+    pub(super) fn go_back(&mut self, replan: NodeIx, handle: Option<usize>) -> bool {
+        if handle != Some(REPLAN) {
+            return false;
+        }
+        let (plan, loops) = (self.plan.clone(), self.loops.clone());
+        let mut went = false;
+        for way_back in loops.all.iter().filter(|way_back| way_back.replan == replan) {
+            debug_assert!(loops.is_back(way_back.edge));
+            self.run_again(&plan, way_back);
+            went = true;
+        }
+        if went {
+            // Ways on from the same handle, which do not lead back.
+            for edge in plan.nodes[replan].outgoing.iter().copied() {
+                if plan.edges[edge].handle == handle {
+                    self.settle(edge, Way::Taken);
+                }
+            }
+        }
+        went
+    }
+
+    fn run_again(&mut self, plan: &Arc<Plan>, way_back: &Loop) {
+        let within = |node: &NodeIx| way_back.nodes.binary_search(node).is_ok();
+        for node in &way_back.nodes {
+            let mut open = 0;
+            for edge in plan.nodes[*node].incoming.iter().copied() {
+                let is_again = !self.loops.is_back(edge) && within(&plan.edges[edge].from) && *node != way_back.first;
+                if is_again {
+                    self.ways[edge] = Way::Open;
+                    open += 1;
+                }
+            }
+            for edge in &plan.nodes[*node].outgoing {
+                self.held[*edge] = None;
+            }
+            let state = &mut self.states[*node];
+            (state.status, state.open) = (Status::Waiting, open);
+            (state.group, state.runs) = (None, Vec::new());
+        }
+        self.ready.push_back(way_back.first);
+    }
+
+    /// A replan has come to its end, or was skipped: what was held back for its
+    /// loops is settled.
+    pub(super) fn close_loop(&mut self, node: NodeIx) {
+        let (plan, loops) = (self.plan.clone(), self.loops.clone());
+        if !matches!(plan.nodes[node].kind, Kind::Replan(_)) {
+            return;
+        }
+        for way_back in loops.all.iter().filter(|way_back| way_back.replan == node) {
+            for edge in way_back.nodes.iter().flat_map(|inner| &plan.nodes[*inner].outgoing).copied() {
+                if let Some(way) = self.held[edge].take() {
+                    self.settle(edge, way);
+                }
+            }
+        }
+    }
+}

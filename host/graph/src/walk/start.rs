@@ -1,0 +1,328 @@
+//! Start: what a node asks for when its turn comes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use pleach_kernel::{Cancel, NodeVerdict, Payload, RunError, RunId, SpawnRequest};
+use serde_json::{Value as Json, json};
+
+use super::{Ask, Group, Grouped, Listener, Status, Walk};
+use crate::expression::Expression;
+use crate::plan::{GroupJoin, Judge, Kind, NodeIx, Output, Replan, Router, RunPlan};
+use crate::source::Span;
+
+/// How long an agent call takes at most where it does not say.
+const AGENT_CALL_TIMEOUT_MS: u64 = 60_000;
+
+/// Members that are added to a group at once, at most.
+const ADDED: usize = 256;
+
+impl Walk {
+    pub(super) fn begin(&mut self, node: NodeIx) {
+        let state = &mut self.states[node];
+        state.status = Status::Running;
+        state.iteration += 1;
+        self.running += 1;
+        let plan = self.plan.clone();
+        let begun = match &plan.nodes[node].kind {
+            Kind::SpawnRun { run, .. } => self.begin_run(node, run),
+            Kind::AgentCall { run } => self.begin_call(node, run),
+            Kind::SpawnGroup { members, join } => self.begin_group(node, members, join),
+            Kind::Map { over, run, window, join } => self.begin_map(node, over.as_ref(), run, *window, join),
+            Kind::Join { group, .. } => self.begin_join(node, *group),
+            Kind::Router(router) => self.begin_router(node, router),
+            Kind::Judge(judge) => self.begin_judge(node, judge),
+            Kind::Replan(replan) => self.begin_replan(node, replan),
+            Kind::CancelSubtree { node: of, reason, .. } => self.begin_cancel(node, *of, reason.as_ref()),
+            Kind::Output(output) => self.begin_output(node, output),
+        };
+        if let Err(error) = begun {
+            self.fail(node, Status::Failed, error);
+        }
+    }
+
+    /// The key that the runs of a node are known by: its id, and from the second
+    /// time on which time it is.
+    fn key(&self, node: NodeIx) -> Arc<str> {
+        let id = &self.plan.nodes[node].id;
+        match self.states[node].iteration {
+            1 => id.clone(),
+            again => format!("{id}#{again}").into(),
+        }
+    }
+
+    pub(super) fn listener(&self, node: NodeIx) -> Listener {
+        Listener { node, iteration: self.states[node].iteration }
+    }
+
+    fn request(&self, run: &RunPlan, locals: &[(&str, &Json)]) -> Result<SpawnRequest, RunError> {
+        let input = run.input.render(&self.values.scope(&self.plan, locals));
+        let input = input.map_err(|why| RunError::new("expression_failed", format!("its input: {why}")))?;
+        if let Some(schema) = &run.input_schema {
+            let wrong = |why| RunError::new("input_schema", format!("its input does not fit: {why}"));
+            let json: Json = serde_json::from_str(input.as_str()).map_err(|error| wrong(error.to_string()))?;
+            schema.check(&json).map_err(wrong)?;
+        }
+        Ok(SpawnRequest {
+            scopes: run.scopes.clone(),
+            timeout_ms: run.timeout_ms,
+            retry: run.retry,
+            budget: run.budget,
+            parent_close: run.parent_close,
+            priority: run.priority,
+            ..SpawnRequest::new(run.target.clone(), input)
+        })
+    }
+
+    fn begin_run(&mut self, node: NodeIx, run: &RunPlan) -> Result<(), RunError> {
+        let mut request = Box::new(self.request(run, &[])?);
+        request.spawn_key = Some(self.key(node));
+        self.asks.push_back(Ask::Run { node, request });
+        Ok(())
+    }
+
+    fn begin_call(&mut self, node: NodeIx, run: &RunPlan) -> Result<(), RunError> {
+        let mut request = self.request(run, &[])?;
+        let timeout_ms = Some(request.timeout_ms.take().unwrap_or(AGENT_CALL_TIMEOUT_MS));
+        let join = pleach_kernel::JoinPolicy { timeout_ms, ..Default::default() };
+        let key_prefix = self.key(node);
+        let group = Group { members: vec![request], key_prefix, join, size: None, agent_call: true };
+        self.asks.push_back(Ask::Group { node, group: Box::new(group) });
+        Ok(())
+    }
+
+    fn begin_group(&mut self, node: NodeIx, members: &[RunPlan], join: &GroupJoin) -> Result<(), RunError> {
+        let members = members.iter().map(|member| self.request(member, &[])).collect::<Result<_, _>>()?;
+        let key_prefix = self.key(node);
+        let group = Group { members, key_prefix, join: join.policy, size: None, agent_call: false };
+        self.asks.push_back(Ask::Group { node, group: Box::new(group) });
+        Ok(())
+    }
+
+    fn begin_map(
+        &mut self,
+        node: NodeIx,
+        over: Option<&(Expression, Span)>,
+        run: &RunPlan,
+        window: u32,
+        join: &GroupJoin,
+    ) -> Result<(), RunError> {
+        let items = match over.map(|(over, _)| self.value(over)).transpose()? {
+            Some(Json::Array(items)) => items,
+            other => {
+                let found = other.unwrap_or_default();
+                let message = format!("`over` is to be a list, and is {}", short(&found));
+                return Err(RunError::new("not_a_list", message));
+            }
+        };
+        let count = items.len() as u32;
+        let mut rest: VecDeque<Json> = items.into();
+        let first = rest.drain(..rest.len().min(window as usize)).collect::<Vec<_>>();
+        let members = first.iter().enumerate().map(|(index, item)| self.item(run, item, index as u32));
+        let members = members.collect::<Result<Vec<_>, _>>()?;
+        let size = (!rest.is_empty()).then_some(count);
+        let key_prefix = self.key(node);
+        let group = Group { members, key_prefix, join: join.policy, size, agent_call: false };
+        self.asks.push_back(Ask::Group { node, group: Box::new(group) });
+        // Kept until the group is there.
+        self.pending.insert(node, (rest, first.len() as u32));
+        Ok(())
+    }
+
+    fn item(&self, run: &RunPlan, item: &Json, index: u32) -> Result<SpawnRequest, RunError> {
+        self.request(run, &[("item", item), ("index", &json!(index))]).map_err(|mut error| {
+            error.message = format!("item {index}: {}", error.message);
+            error
+        })
+    }
+
+    /// Members of a map that have ended make room for others.
+    pub(super) fn extend(&mut self, node: NodeIx) {
+        let plan = self.plan.clone();
+        let Kind::Map { run, .. } = &plan.nodes[node].kind else { return };
+        let Some(group) = &mut self.states[node].group else { return };
+        let wanted = (group.free as usize).min(group.rest.len()).min(ADDED);
+        if wanted == 0 {
+            return;
+        }
+        let (id, from) = (group.id, group.next);
+        let items: Vec<Json> = group.rest.drain(..wanted).collect();
+        group.free -= wanted as u32;
+        group.next += wanted as u32;
+        let members = (from..).zip(&items).map(|(index, item)| self.item(run, item, index));
+        match members.collect::<Result<Vec<_>, _>>() {
+            Ok(members) => self.asks.push_back(Ask::Extend { node, group: id, members }),
+            Err(error) => self.give_up_map(node, error),
+        }
+    }
+
+    fn begin_join(&mut self, node: NodeIx, group: Option<NodeIx>) -> Result<(), RunError> {
+        let missing = || {
+            let message = "its group was not spawned: the node that makes it was skipped or has failed";
+            RunError::new("no_group", message)
+        };
+        let of = group.ok_or_else(missing)?;
+        let group = self.states[of].group.as_mut().ok_or_else(missing)?;
+        match group.result.take() {
+            Some(result) => self.joined(node, result),
+            None => group.waits = Some(node),
+        }
+        Ok(())
+    }
+
+    fn begin_router(&mut self, node: NodeIx, router: &Router) -> Result<(), RunError> {
+        if let Some(plugin) = &router.plugin {
+            return self.begin_run(node, &plugin.run);
+        }
+        let Some((key, _)) = &router.key else {
+            return Err(RunError::new("no_route", "the router has no `route_key`"));
+        };
+        let value = self.value(key)?;
+        let handle = router.equals.iter().position(|equals| *equals == value).unwrap_or(router.equals.len());
+        let route = self.plan.nodes[node].handles[handle].clone();
+        let answer =
+            payload(&json!({"route": &*route, "rationale": format!("`{}` is {}", key.text(), short(&value))}))?;
+        self.asks.push_back(Ask::Verdict { node, verdict: NodeVerdict::Route(answer.clone()) });
+        self.done(node, answer, Some(handle));
+        Ok(())
+    }
+
+    fn begin_judge(&mut self, node: NodeIx, judge: &Judge) -> Result<(), RunError> {
+        if let Some(plugin) = &judge.plugin {
+            return self.begin_run(node, &plugin.run);
+        }
+        let Some((score, _)) = &judge.score else { return Err(RunError::new("no_score", "the judge has no `score`")) };
+        let value = self.value(score)?;
+        let Some(number) = value.as_f64() else {
+            let message = format!("`{}` is to be a number, and is {}", score.text(), short(&value));
+            return Err(RunError::new("not_a_number", message));
+        };
+        let passes = number >= judge.threshold;
+        let (outcome, relation) = if passes { ("pass", "reaches") } else { ("fail", "is below") };
+        let rationale = format!("`{}` is {value}, which {relation} {}", score.text(), judge.threshold);
+        let answer = payload(&json!({"outcome": outcome, "score": value, "rationale": rationale}))?;
+        self.asks.push_back(Ask::Verdict { node, verdict: NodeVerdict::Judgement(answer.clone()) });
+        self.done(node, answer, Some(usize::from(!passes)));
+        Ok(())
+    }
+
+    fn begin_replan(&mut self, node: NodeIx, replan: &Replan) -> Result<(), RunError> {
+        let among = self.looked_at(node, replan);
+        let (failed, completed) = self.standing(&among);
+        let state = &self.states[node].replans;
+        let stalled = state.last.is_some_and(|last| failed >= last.0 && completed <= last.1);
+        let stalls = if stalled { state.stalls + 1 } else { 0 };
+        let blocked = if failed == 0 {
+            Some("nothing has failed")
+        } else if replan.max_replans.is_some_and(|most| state.used >= most) {
+            Some("max_replans")
+        } else if replan.max_stalls.is_some_and(|most| stalls > most) {
+            Some("max_stalls")
+        } else if !self.rule_holds(replan, failed, completed)? {
+            Some("the rule does not hold")
+        } else {
+            None
+        };
+        if let Some(reason) = blocked {
+            let answer = json!({"action": "continue", "failed": failed, "completed": completed, "reason": reason});
+            self.done(node, payload(&answer)?, Some(1));
+            return Ok(());
+        }
+        self.states[node].replans.stalls = stalls;
+        self.states[node].replans.last = Some((failed, completed));
+        let config = replan.config.as_ref().map(|config| config.render(&self.values.scope(&self.plan, &[])));
+        let config =
+            config.transpose().map_err(|why| RunError::new("expression_failed", format!("its config: {why}")))?;
+        let replanner = replan.target.as_ref().map(|(target, _)| target.clone());
+        self.asks.push_back(Ask::Evaluate { node, among, replanner, config });
+        Ok(())
+    }
+
+    fn rule_holds(&self, replan: &Replan, failed: u32, completed: u32) -> Result<bool, RunError> {
+        let Some((when, _)) = &replan.when else { return Ok(true) };
+        let (failed, completed) = (json!(failed), json!(completed));
+        let locals = [("failed", &failed), ("completed", &completed)];
+        match when.evaluate(&self.values.scope(&self.plan, &locals)) {
+            Ok(Json::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(RunError::new("not_a_condition", format!("`{}` is {}", when.text(), short(&other)))),
+            Err(why) => Err(RunError::new("expression_failed", why)),
+        }
+    }
+
+    /// The runs that a replan looks at: the newest of each node's.
+    fn looked_at(&self, node: NodeIx, replan: &Replan) -> Arc<[RunId]> {
+        let nodes: Vec<NodeIx> = match replan.of.as_slice() {
+            [] => (0..self.states.len()).filter(|other| *other != node && self.loops.is_before(*other, node)).collect(),
+            of => of.iter().map(|(node, _)| *node).collect(),
+        };
+        let mut runs: Vec<RunId> = nodes.into_iter().flat_map(|node| self.states[node].runs.iter().copied()).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        runs.into()
+    }
+
+    /// How many of some runs have failed, and how many have completed.
+    fn standing(&self, among: &[RunId]) -> (u32, u32) {
+        let ended = among.iter().filter_map(|run| self.ended.get(run));
+        ended.fold((0, 0), |(failed, completed), succeeded| match succeeded {
+            Some(true) => (failed, completed + 1),
+            Some(false) => (failed + 1, completed),
+            None => (failed, completed),
+        })
+    }
+
+    fn begin_cancel(&mut self, node: NodeIx, of: Option<NodeIx>, reason: Option<&Arc<str>>) -> Result<(), RunError> {
+        let runs = of.map(|of| self.states[of].runs.clone()).unwrap_or_default();
+        let live = runs.into_iter().filter(|run| !self.ended.contains_key(run));
+        let ask = |run| Cancel { reason: reason.cloned().unwrap_or_else(|| Cancel::REASON.into()), ..Cancel::of(run) };
+        let requests: Vec<Cancel> = live.map(ask).collect();
+        // What a map has not spawned is not spawned any more.
+        if let Some(group) = of.and_then(|of| self.states[of].group.as_mut()) {
+            group.rest.clear();
+        }
+        self.asks.push_back(Ask::Cancel { node, requests });
+        Ok(())
+    }
+
+    fn begin_output(&mut self, node: NodeIx, output: &Output) -> Result<(), RunError> {
+        let failed = |why| RunError::new("expression_failed", why);
+        let value = output.value.render(&self.values.scope(&self.plan, &[])).map_err(failed)?;
+        if let Some(failing) = &output.error {
+            let message = failing.message.render(&self.values.scope(&self.plan, &[])).map_err(failed)?;
+            let message =
+                serde_json::from_str::<String>(message.as_str()).unwrap_or_else(|_| message.as_str().to_owned());
+            let mut error = RunError::new(&failing.code, message);
+            error.retryable = failing.retryable;
+            self.finish(node, Status::Completed);
+            self.fatal.get_or_insert(error);
+            return Ok(());
+        }
+        self.outputs.push((node, value.clone()));
+        self.done(node, value, None);
+        Ok(())
+    }
+
+    fn value(&self, expression: &Expression) -> Result<Json, RunError> {
+        let value = expression.evaluate(&self.values.scope(&self.plan, &[]));
+        value.map_err(|why| RunError::new("expression_failed", why))
+    }
+
+    /// A group is there.
+    pub(super) fn keep_group(&mut self, node: NodeIx, id: pleach_kernel::GroupId) {
+        let (rest, next) = self.pending.remove(&node).unwrap_or_default();
+        self.states[node].group = Some(Grouped { id, waits: None, rest, next, free: 0, result: None });
+    }
+}
+
+pub(super) fn payload(value: &Json) -> Result<Payload, RunError> {
+    Payload::of(value).map_err(|error| RunError::new("output_too_large", error.to_string()))
+}
+
+/// A value for a message.
+fn short(value: &Json) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

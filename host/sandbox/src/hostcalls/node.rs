@@ -1,0 +1,129 @@
+//! What the nodes of a graph ask. A graph is a native program that has many things
+//! under way and waits for whichever ends next, so nothing here waits but `next`.
+
+use std::sync::Arc;
+
+use pleach_kernel::{
+    Cancel, Cancelled, Evaluation, GroupId, JoinPolicy, NodeVerdict, Notice, RunId, SpawnRequest, Spawned, SpawnedGroup,
+};
+
+use super::HostCalls;
+use crate::call::{Call, CallError, Evaluating, NodeCall, NodeGroup, NodeQuestion};
+use crate::journal::{self, Asked, NO_ARGUMENTS, bytes_of, what};
+
+impl HostCalls {
+    /// What has ended below this run after the first `after` notices, in the order
+    /// of the log; waits until there is something.
+    pub async fn next(&mut self, after: u32) -> Result<Vec<Notice>, CallError> {
+        let hash = journal::hash(&after);
+        let begun = self.begin(what::NEXT, || hash).await?;
+        let asked = Asked { call: begun.call, what: what::NEXT, hash };
+        let known = match begun.answer {
+            Some(answer) => Some(self.recall::<u32>(answer).await?),
+            None => None,
+        };
+        let answer = self.ask(known.is_some(), |reply| Call::Next { after, known, asked, reply }).await;
+        if known.is_none() {
+            let recorded = answer.as_ref().map(|notices| notices.len() as u32).map_err(Clone::clone);
+            self.count(bytes_of(what::NEXT, &recorded));
+        }
+        answer
+    }
+
+    /// Spawns one run for a node.
+    pub async fn node_run(&mut self, node: &Arc<str>, request: SpawnRequest) -> Result<Spawned, CallError> {
+        let begun = self.begin(what::SPAWN_RUN, || Asked::spawn_run(0, &request).hash).await?;
+        let site = self.site(begun.call, request.spawn_key.is_some());
+        let node = node.clone();
+        let call = |reply| Call::Node { node, call: Box::new(NodeCall::SpawnRun { request, site, reply }) };
+        self.made(begun, what::SPAWN_RUN, call).await
+    }
+
+    /// Spawns a group for a node, or calls an agent for it.
+    pub async fn node_group(&mut self, node: &Arc<str>, group: NodeGroup) -> Result<SpawnedGroup, CallError> {
+        let what = if group.agent_call { what::AGENT_CALL } else { what::SPAWN_GROUP };
+        let hash = || group_hash(&group.members, &group.key_prefix, &group.join);
+        let begun = self.begin(what, hash).await?;
+        let site = self.site(begun.call, true);
+        let node = node.clone();
+        let call = |reply| Call::Node { node, call: Box::new(NodeCall::SpawnGroup { group, site, reply }) };
+        self.made(begun, what, call).await
+    }
+
+    /// Adds members to a group of this run's, and gives them; none where it is
+    /// decided already.
+    pub async fn extend_group(
+        &mut self,
+        node: &Arc<str>,
+        group: GroupId,
+        members: Vec<SpawnRequest>,
+    ) -> Result<Vec<RunId>, CallError> {
+        let (begun, asked) = self.begin_recorded(what::EXTEND_GROUP, &(group, &members)).await?;
+        if let Some(answer) = begun.answer {
+            return self.recall(answer).await;
+        }
+        let node = node.clone();
+        let call = |reply| Call::Node { node, call: Box::new(NodeCall::ExtendGroup { group, members, asked, reply }) };
+        self.answered(asked, call).await
+    }
+
+    /// Stops a run and everything that it caused, for a node.
+    pub async fn node_cancel(&mut self, node: &Arc<str>, request: Cancel) -> Result<Cancelled, CallError> {
+        let (begun, asked) = self.begin_recorded(what::CANCEL, &request).await?;
+        if let Some(answer) = begun.answer {
+            return self.recall(answer).await;
+        }
+        let node = node.clone();
+        self.answered(asked, |reply| Call::Node { node, call: Box::new(NodeCall::Cancel { request, asked, reply }) })
+            .await
+    }
+
+    /// Looks at what failed among some children, for a node. Where a replanner has
+    /// to be asked, it is spawned, and [`HostCalls::take_plan`] is for when it has
+    /// ended.
+    pub async fn node_evaluate(&mut self, node: &Arc<str>, question: NodeQuestion) -> Result<Evaluating, CallError> {
+        let (begun, asked) = self.begin_recorded(what::EVALUATE, &question).await?;
+        if let Some(answer) = begun.answer {
+            return self.recall(answer).await;
+        }
+        let site = self.site(begun.call, true);
+        let node = node.clone();
+        let call = |reply| Call::Node { node, call: Box::new(NodeCall::Evaluate { question, site, asked, reply }) };
+        self.answered(asked, call).await
+    }
+
+    /// Carries out the plan of a replanner that has ended.
+    pub async fn take_plan(
+        &mut self,
+        node: &Arc<str>,
+        planner: RunId,
+        among: Arc<[RunId]>,
+    ) -> Result<Evaluation, CallError> {
+        let (begun, asked) = self.begin_recorded(what::TAKE_PLAN, &(planner, &among)).await?;
+        if let Some(answer) = begun.answer {
+            return self.recall(answer).await;
+        }
+        let node = node.clone();
+        let call = |reply| Call::Node { node, call: Box::new(NodeCall::TakePlan { planner, among, asked, reply }) };
+        self.answered(asked, call).await
+    }
+
+    /// Has the log know what a node has decided by itself.
+    pub fn verdict(&mut self, node: &Arc<str>, verdict: NodeVerdict) {
+        if self.is_gone() {
+            return;
+        }
+        let told_before = self.is_replaying();
+        let call = match self.number(what::VERDICT, || NO_ARGUMENTS) {
+            Ok(begun) => begun.call,
+            Err(error) => return self.vitals.fail(error),
+        };
+        if !told_before {
+            self.tell(Call::Node { node: node.clone(), call: Box::new(NodeCall::Verdict { verdict, call }) });
+        }
+    }
+}
+
+fn group_hash(members: &[SpawnRequest], key_prefix: &str, join: &JoinPolicy) -> u64 {
+    Asked::spawn_group(0, members, Some(key_prefix), join).hash
+}

@@ -1,0 +1,227 @@
+//! Graphs, run by a host with real guests.
+
+use pleach_engine::graph_spec::source::Source;
+use pleach_engine::kernel::{Payload, RunStatus};
+use pleach_engine::{Ended, Error, Run, Submission};
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, facts, grant, log, open_policy, wait};
+
+fn submission(text: &str, input: &Value) -> Submission {
+    let mut submission = Submission::of_graph(Source::new("test.yaml", text), Payload::of(input).unwrap());
+    submission.grant = grant();
+    submission.policy = Some(open_policy());
+    submission
+}
+
+async fn start(scene: &Scene, text: &str, input: Value) -> Run {
+    match scene.host.submit(submission(text, &input)).await {
+        Ok(run) => run,
+        Err(Error::Graph { problems, .. }) => panic!("{problems:#?}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn play(text: &str, input: Value) -> Ended {
+    let scene = Scene::new().await;
+    let ended = wait(&start(&scene, text, input).await).await;
+    scene.shut_down().await;
+    ended
+}
+
+async fn output(text: &str, input: Value) -> Value {
+    let ended = play(text, input).await;
+    assert_eq!(ended.status, RunStatus::Completed, "{:?}", ended.error);
+    serde_json::from_str(ended.output.unwrap().as_str()).unwrap()
+}
+
+async fn failure(text: &str, input: Value) -> (String, String) {
+    let ended = play(text, input).await;
+    assert_eq!(ended.status, RunStatus::Failed, "{:?}", ended.output);
+    let error = ended.error.unwrap();
+    (error.code.to_string(), error.message)
+}
+
+#[tokio::test]
+async fn a_node_gets_what_an_earlier_one_gave() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  first: {spawn_run: {target: echo, input: {n: "${{ input.n + 1 }}"}}}
+  second: {agent_call: {target: echo, input: ["${{ nodes.first.output.n * 2 }}", "n is ${{ nodes.first.output.n }}"]}}
+  out: {output: {value: "${{ nodes.second.output }}"}}
+edges:
+- {from: first, to: second}
+- {from: second, to: out}
+"#;
+    assert_eq!(output(text, json!({"n": 3})).await, json!([8, "n is 4"]));
+}
+
+#[tokio::test]
+async fn a_group_is_joined_and_its_values_are_at_hand() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  both: {spawn_group: {targets: [{target: echo, input: 1}, {target: script, input: [{op: fail, code: x, message: no}]}]}}
+  gather: {join: {}}
+  fine: {output: {value: fine}}
+  some: {output: {value: "${{ nodes.gather.output.values }}"}}
+edges:
+- {from: both, to: gather}
+- {from: gather.completed, to: fine}
+- {from: gather, to: some}
+"#;
+    assert_eq!(output(text, json!({})).await, json!([1]));
+}
+
+#[tokio::test]
+async fn a_map_of_many_keeps_its_window_and_its_order() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  all: {map: {over: input.items, target: echo, input: {i: "${{ index }}", x: "${{ item }}"}, window: 7}}
+  gather: {join: {}}
+  out: {output: {value: "${{ nodes.gather.output.values.map(v, v.x) }}"}}
+edges: [{from: all, to: gather}, {from: gather, to: out}]
+"#;
+    let items: Vec<u32> = (0..50).map(|n| n * n).collect();
+    let scene = Scene::new().await;
+    let run = start(&scene, text, json!({"items": items})).await;
+    let ended = wait(&run).await;
+    let given: Value =
+        serde_json::from_str(ended.output.unwrap_or_else(|| panic!("{:?}", ended.error)).as_str()).unwrap();
+    assert_eq!(given, json!(items));
+    // Never more than the window had begun and not ended.
+    let (mut live, mut most) = (0i64, 0);
+    for event in log(&run).await {
+        let data: Value = serde_json::from_str(event.data.as_str()).unwrap();
+        if event.event.ends_with("spawn_decision") && event.node_id.is_some() {
+            live += data["spawned_run_ids"].as_array().unwrap().len() as i64;
+        } else if event.event.ends_with("child_lifecycle") && event.node_id.is_some() && data["status"] == "completed" {
+            live -= 1;
+        }
+        most = most.max(live);
+    }
+    assert!((1..=7).contains(&most), "{most} were in flight");
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_router_and_a_judge_choose_one_way_and_the_other_is_skipped() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  kind: {router: {route_key: input.kind, routes: [{name: bug}, {name: number, equals: 7}]}}
+  bug: {spawn_run: {target: echo, input: bug}}
+  number: {spawn_run: {target: echo, input: number}}
+  other: {spawn_run: {target: echo, input: other}}
+  good: {judge: {score: input.score, threshold: 0.5}}
+  out: {output: {value: {good: "${{ nodes.good.output.outcome }}", bug: "${{ has(nodes.bug.output) }}", number: "${{ nodes.number.status }}"}}}
+  bad: {output: {error: {code: bad, message: "only ${{ input.score }}"}}}
+edges:
+- {from: kind.bug, to: bug}
+- {from: kind.number, to: number}
+- {from: kind.default, to: other}
+- {from: bug, to: good}
+- {from: number, to: good}
+- {from: other, to: good}
+- {from: good.pass, to: out}
+- {from: good.fail, to: bad}
+"#;
+    let given = output(text, json!({"kind": 7, "score": 0.5})).await;
+    assert_eq!(given, json!({"good": "pass", "bug": false, "number": "completed"}));
+    let given = output(text, json!({"kind": "7", "score": 1})).await;
+    assert_eq!(given, json!({"good": "pass", "bug": false, "number": "skipped"}));
+    assert_eq!(failure(text, json!({"kind": "bug", "score": 0.25})).await, ("bad".into(), "only 0.25".into()));
+}
+
+/// Fails the first time that it is run for a node, and not again.
+const FLAKY: &str = r#"
+spec_version: "2.0"
+nodes:
+  begin: {spawn_run: {target: echo, input: [1, 2]}}
+  work: {map: {over: nodes.begin.output, target: script, input: [{op: "${{ item == 2 && !has(nodes.again.output) ? 'fail' : 'return' }}", code: x, message: m, value: "${{ item }}"}]}}
+  gather: {join: {}}
+  again: {replan: {max_replans: 2}}
+  out: {output: {value: {values: "${{ nodes.gather.output.values }}", said: "${{ nodes.again.output.action }}"}}}
+edges:
+- {from: begin, to: work}
+- {from: work, to: gather}
+- {from: gather, to: again}
+- {from: again.replan, to: work}
+- {from: again.continue, to: out}
+"#;
+
+#[tokio::test]
+async fn a_replan_leads_back_until_nothing_has_failed() {
+    let scene = Scene::new().await;
+    let run = start(&scene, FLAKY, json!({})).await;
+    let ended = wait(&run).await;
+    let given: Value =
+        serde_json::from_str(ended.output.unwrap_or_else(|| panic!("{:?}", ended.error)).as_str()).unwrap();
+    assert_eq!(given, json!({"values": [1, 2], "said": "continue"}));
+    let events = log(&run).await;
+    let joins = facts(&events, "join_decision");
+    let statuses: Vec<&str> = joins.iter().map(|join| join["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["completed_with_errors", "completed"]);
+    assert_eq!(facts(&events, "replan_decision").len(), 1);
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_failure_ends_everything_unless_it_is_isolated() {
+    let graph = |on_failure: &str| {
+        format!(
+            r#"
+spec_version: "2.0"
+tasks:
+- {{id: bad, agent: script, input: [{{op: fail, code: broken, message: no}}], on_failure: {on_failure}}}
+- {{id: after, agent: echo, needs: [bad]}}
+- {{id: free, agent: echo, input: 7}}
+- {{id: later, agent: echo, input: 8, needs: [free]}}
+"#
+        )
+    };
+    let (code, message) = failure(&graph("cascading"), json!({})).await;
+    assert_eq!(code, "node_failed");
+    assert!(message.contains("`bad`") && message.contains("broken"), "{message}");
+    assert_eq!(output(&graph("isolated"), json!({})).await, json!({"later": 8}));
+}
+
+#[tokio::test]
+async fn a_refusal_fails_its_node_and_is_in_the_log() {
+    let text = "spec_version: \"2.0\"\nnodes:\n  a: {spawn_run: {target: nobody}}\n";
+    let scene = Scene::new().await;
+    let run = start(&scene, text, json!({})).await;
+    let ended = wait(&run).await;
+    assert!(ended.error.unwrap().message.contains("target_not_found"));
+    let events = log(&run).await;
+    let denied = events.iter().find(|event| event.event.ends_with("policy_deny")).unwrap();
+    assert_eq!(denied.node_id.as_deref(), Some("a"));
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_tenant_without_graphs_runs_none() {
+    let scene = Scene::new().await;
+    let mut submission = submission("spec_version: \"2.0\"\ntasks: [{id: a, agent: echo}]", &json!({}));
+    submission.policy.as_mut().unwrap().surfaces.graph = false;
+    let Err(Error::Denied(denial)) = scene.host.submit(submission).await else { panic!("admitted") };
+    assert_eq!(denial.code.as_str(), "feature_disabled");
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_cancelled_is_skipped_with_what_depends_on_it() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  slow: {spawn_run: {target: script, input: [{op: sleep, ms: 60000}]}}
+  after: {spawn_run: {target: echo}}
+  quick: {spawn_run: {target: echo}}
+  stop: {cancel_subtree: {node: slow, reason: enough}}
+  out: {output: {value: {slow: "${{ nodes.slow.status }}", count: "${{ nodes.stop.output.cancelled_count }}"}}}
+edges: [{from: slow, to: after}, {from: quick, to: stop}, {from: slow, to: out}, {from: stop, to: out}]
+"#;
+    assert_eq!(output(text, json!({})).await, json!({"slow": "cancelled", "count": 1}));
+}
