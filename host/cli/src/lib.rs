@@ -64,6 +64,7 @@ enum Command {
     Store(store::Command),
     Plugin(plugin::Command),
     Policy(policy::Command),
+    Graph(graph::Command),
 }
 
 /// Does what the program's arguments say and returns how it went.
@@ -101,6 +102,7 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
             Command::Store(store) => store.execute(&place).await,
             Command::Plugin(plugin) => plugin.execute(&place).await,
             Command::Policy(policy) => policy.execute(&place).await,
+            Command::Graph(graph) => graph.execute(&place).await,
         }
     });
     // What still reads standard input, say, must not hold up the end.

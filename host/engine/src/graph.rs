@@ -7,13 +7,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pleach_graph::plan::{NodeIx, Plan};
 use pleach_graph::source::Source;
 use pleach_graph::walk::{Ask, Walk};
-use pleach_kernel::{Payload, Role, RunError, RunId};
+use pleach_kernel::{Payload, PluginRef, Role, RunError, RunId};
 use pleach_sandbox::{
     CallError, Evaluating, HostCalls, Live, LivePermit, NodeGroup, NodeQuestion, Plugin, Program, Running,
 };
 use pleach_store::Store;
 use serde_json::json;
 
+use crate::error::Error;
 use crate::missing::NoCode;
 
 /// Graphs that run at once on one host.
@@ -77,10 +78,18 @@ impl Graphs {
             Err(problems) => {
                 let why = problems.first().map_or(String::new(), |problem| problem.message.clone());
                 let doing = "compiling the graph of a run";
-                Err(NoCode::Unusable(crate::error::Error::invalid(doing, format!("{digest}: {why}"))))
+                Err(NoCode::Unusable(Error::invalid(doing, format!("{digest}: {why}"))))
             }
         }
     }
+}
+
+/// The graph that a run is pinned to, from the store; none where that has a
+/// component by its digest, or nothing.
+pub(crate) async fn read(store: &dyn Store, plugin: &PluginRef) -> Result<Option<Source>, Error> {
+    let bytes = store.component(&plugin.digest).await?.filter(|bytes| !bytes.starts_with(WASM));
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok(text.map(|text| Source::new(&*plugin.name, text)))
 }
 
 /// A graph as a program.

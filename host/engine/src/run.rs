@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pleach_graph::source::Source;
 use pleach_kernel::{
     Caller, Cancel, CancellationPropagation, Cancelled, ChildLifecycle, Finish, Outcome, Query, RunId, Surface, Tree,
     TreeView, Usage,
@@ -109,6 +110,14 @@ impl Run {
         }
         let tree = self.fold().await?;
         tree.view(&query).map_err(|denial| Error::Denied(Box::new(denial)))
+    }
+
+    /// The graph that the run is of, as it was submitted; none where it is of a
+    /// component.
+    pub async fn graph(&self) -> Result<Option<Source>, Error> {
+        let tree = self.fold().await?;
+        let Some(plugin) = tree.run(self.id).map(|run| run.spec.plugin.clone()) else { return Ok(None) };
+        crate::graph::read(self.host.store().as_ref(), &plugin).await
     }
 
     /// Cancels the run and everything it caused, wherever it runs, and waits

@@ -10,6 +10,7 @@
 
 mod at;
 pub mod diagnostic;
+pub mod draw;
 pub mod expression;
 mod file;
 mod link;

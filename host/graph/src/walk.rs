@@ -406,6 +406,3 @@ impl State {
         Self { status, iteration: 0, open, runs, group: None, replans: Replans::default() }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,6 +6,7 @@
 
 mod elsewhere;
 mod full_disk;
+mod graph_show;
 mod interrupt;
 mod kill;
 mod plugins;

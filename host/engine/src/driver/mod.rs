@@ -229,7 +229,11 @@ impl Driver {
         }
         // What was taken in before it moved is answered, even if that was the last.
         while !self.taken.is_empty() || !self.is_done() {
-            if self.taken.is_empty() && !self.take_in().await {
+            if !self.taken.is_empty() {
+                // It has moved, and what came meanwhile may say that the store has failed
+                // the tree: nothing may be appended after that.
+                self.take_waiting();
+            } else if !self.take_in().await {
                 return Driven::Moves(self);
             }
             let mut taken = std::mem::take(&mut self.taken);
@@ -256,18 +260,23 @@ impl Driver {
             input = self.inbox.recv() => input,
             () = sleep_until(due) => None,
         };
-        let mut weight = 0;
-        let mut next = first;
-        while let Some(input) = next {
-            weight += self.weight(&input);
-            self.taken.push(input);
-            next = if self.taken.len() < BATCH { self.inbox.try_recv().ok() } else { None };
-        }
+        self.taken.extend(first);
+        self.take_waiting();
+        let weight: usize = self.taken.iter().map(|input| self.weight(input)).sum();
         let place = match weight >= LARGE || self.shared.guests.is_crowded() {
             true => Place::Apart,
             false => Place::BesideGuests,
         };
         std::mem::replace(&mut self.place, place) == place
+    }
+
+    /// Takes in what waits in the mailbox.
+    fn take_waiting(&mut self) {
+        while self.taken.len() < BATCH
+            && let Ok(input) = self.inbox.try_recv()
+        {
+            self.taken.push(input);
+        }
     }
 
     /// About how many runs have to be looked at for an input.

@@ -1,5 +1,5 @@
 //! Guests of a simulation run on the test's own runtime, and their ends may
-//! come late or twice.
+//! come late or twice. So may a driver come late to where it moves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub(super) struct SimGuests {
     world: Arc<World>,
 }
 
-/// By how many milliseconds the ends of guests come late, over and over; where
-/// it is odd they come twice.
+/// By how many milliseconds the ends of guests come late, and drivers that move,
+/// over and over; where it is odd, ends come twice.
 struct Lateness(Vec<u64>, AtomicU64);
 
 impl Lateness {
@@ -67,12 +67,17 @@ impl Guests for SimGuests {
     }
 
     fn drive(&self, driver: BoxFuture<'static, ()>) {
-        tokio::spawn(driver);
+        // Like the ends of guests: much can come while a driver moves.
+        let late = self.lateness.next();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(late)).await;
+            driver.await;
+        });
     }
 
     fn is_crowded(&self) -> bool {
-        // Now and then, so that drivers move.
-        self.world.lock().said.is_multiple_of(7)
+        // Half of the time, so that drivers move.
+        self.world.lock().said.is_multiple_of(2)
     }
 
     fn live(&self) -> &Live {

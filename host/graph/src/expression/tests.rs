@@ -1,3 +1,5 @@
+//! Expressions: what they compute, what they may not, and how long they may take.
+
 use serde_json::json;
 
 use super::*;
