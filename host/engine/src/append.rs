@@ -52,7 +52,7 @@ pub(crate) fn summary(tree: &Tree) -> TreeSummary {
     TreeSummary {
         root: tree.id(),
         tenant: tree.tenant().clone(),
-        plugin: format!("{}@{}", root.spec.plugin.name, root.spec.plugin.version),
+        plugin: root.plugin().to_string(),
         status: root.status.as_str().to_owned(),
         created_at: root.created_at,
         finished_at: if tree.is_ended() { last_end() } else { None },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use pleach_kernel::Limits;
+use pleach_kernel::{CircuitBreaker, Limits};
 use pleach_sandbox::{Config, GuestLimits, Sandbox};
 
 use crate::clock::Clock;
@@ -37,6 +37,7 @@ impl Default for HostBuilder {
                 grace: Duration::from_millis(500),
                 park_after: Duration::from_secs(30),
                 snapshot_every: 16_384,
+                circuit_breaker: Some(CircuitBreaker::default()),
             },
             recover: true,
             look: false,
@@ -100,6 +101,13 @@ impl HostBuilder {
     /// beside its log. 16,384 unless set.
     pub fn snapshot_every(mut self, events: u64) -> Self {
         self.habits.snapshot_every = events.max(1);
+        self
+    }
+
+    /// When plugins that fail are not tried for a while; none: they always are. Five
+    /// failures in 300 s stop it for 60 s unless set, and two successes end that.
+    pub fn circuit_breaker(mut self, breaker: Option<CircuitBreaker>) -> Self {
+        self.habits.circuit_breaker = breaker;
         self
     }
 

@@ -7,6 +7,9 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct Ended {
     pub run_id: RunId,
+    /// The plugin of its last try, `name@version`: another than was asked for where it
+    /// came to a fallback.
+    pub plugin: String,
     pub status: RunStatus,
     /// Where it completed.
     pub output: Option<Payload>,
@@ -23,6 +26,7 @@ impl Ended {
     pub(crate) fn of(run: &pleach_kernel::Run) -> Self {
         Self {
             run_id: run.id,
+            plugin: run.plugin().to_string(),
             status: run.status,
             output: run.output().cloned(),
             error: run.error(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pleach_kernel::CircuitBreaker;
+
 /// How a host goes about its work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Habits {
@@ -11,4 +13,6 @@ pub(crate) struct Habits {
     pub park_after: Duration,
     /// So many events after a snapshot, there may be another.
     pub snapshot_every: u64,
+    /// When plugins that fail are not tried for a while.
+    pub circuit_breaker: Option<CircuitBreaker>,
 }

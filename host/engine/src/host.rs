@@ -14,8 +14,10 @@ use pleach_store::{PluginRow, Store, TreeFilter, TreeSummary};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::breakers::Breakers;
 use crate::builder::HostBuilder;
 use crate::clock::Clock;
+use crate::dispatch::Dispatcher;
 use crate::driver::calls::over_stored_bytes;
 use crate::driver::{Driver, Shared};
 use crate::error::Error;
@@ -67,11 +69,13 @@ impl Host {
         habits: Habits,
         clock: Clock,
     ) -> Self {
+        let dispatcher = Dispatcher::new(guests.live().clone(), guests.memory_bytes(), Handle::current());
         let shared = Shared {
             store,
             guests,
             registry: Registry::default(),
-            dispatcher: Arc::default(),
+            dispatcher,
+            breakers: Breakers::new(habits.circuit_breaker),
             clock,
             runtime: Handle::current(),
             graphs: Graphs::default(),
@@ -228,25 +232,31 @@ impl Host {
         shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
         let mut limits = submission.limits.apply(&policy.limits);
         let (mut agent, mut timeout_ms, mut budget) = (submission.agent, submission.timeout_ms, submission.budget);
-        let resolution = match submission.graph {
-            None => shared.registry.resolve(&self.tenant, &agent),
-            Some(source) => {
-                let (plugin, settings) = self.admit_graph(&policy, source).await?;
-                agent = plugin.name.to_string();
-                limits = settings.tighten(&limits);
-                timeout_ms = [timeout_ms, settings.timeout_ms].into_iter().flatten().min();
-                budget = settings.budget_within(&budget);
-                Resolution::Found(plugin)
-            }
-        };
+        let (mut graph, mut fairness) = (None, submission.fairness);
+        if let Some(source) = submission.graph {
+            let (plugin, settings) = self.admit_graph(&policy, source).await?;
+            agent = plugin.name.to_string();
+            limits = settings.tighten(&limits);
+            timeout_ms = [timeout_ms, settings.timeout_ms].into_iter().flatten().min();
+            budget = settings.budget_within(&budget);
+            fairness = settings.fairness_or(fairness);
+            graph = Some(plugin);
+        }
         let request = SpawnRequest {
             scopes: submission.grant,
             timeout_ms,
             retry: submission.retry,
             budget,
+            priority: submission.priority,
+            fallbacks: submission.fallbacks.into_iter().map(Arc::from).collect(),
             ..SpawnRequest::new(agent, submission.input)
         };
-        let submit = Submit { limits, spawn: Spawn::new(request, resolution) };
+        let resolve = |target: &str| shared.registry.resolve(&self.tenant, target);
+        let mut spawn = Spawn::resolved(request, resolve);
+        if let Some(plugin) = graph {
+            spawn.resolution = Resolution::Found(plugin);
+        }
+        let submit = Submit { limits, spawn, fairness };
         let tree = Tree::open(self.now(), root, self.tenant.clone(), Arc::new(policy), Surface::Api, submit)?;
         self.drive(tree).await?;
         Ok(Run::new(root.run(), self.clone()))

@@ -7,10 +7,12 @@
 //! is the sandbox's.
 
 mod append;
+mod breakers;
 mod builder;
 mod clock;
 mod dispatch;
 mod driver;
+mod durations;
 mod ended;
 mod error;
 mod events;
@@ -22,6 +24,8 @@ mod live;
 mod mailbox;
 mod meter;
 mod missing;
+#[cfg(test)]
+mod natives;
 mod record;
 mod recover;
 mod registry;

@@ -154,7 +154,7 @@ impl Inner {
         root: RootId,
         tenant: Tenant,
     ) -> Result<Option<(Leaving, mpsc::UnboundedReceiver<Input>)>, Error> {
-        let (mailbox, inbox) = Mailbox::new(root, tenant, self.shared.runtime.clone(), self.shared.clock);
+        let (mailbox, inbox) = Mailbox::new(root, tenant, self.shared.clock);
         // Under one lock with the look that `shutdown` takes: a tree is either
         // among those that it ends, or refused here.
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,15 +1,14 @@
 //! The mailbox of a tree: the one way to the task that owns it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use pleach_kernel::{Cancel, Cancelled, Finish, Query, RootId, RunId, Tenant, TreeView};
 use pleach_sandbox::{Call, Kernel, Parked, Plugin};
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::dispatch::Granted;
 use crate::ended::Ended;
 use crate::error::Error;
 use crate::events::Feed;
@@ -33,8 +32,8 @@ pub(crate) enum Input {
         seq: u64,
         result: Result<(), pleach_store::Error>,
     },
-    /// There may be room for another guest.
-    Room,
+    /// A place for another guest.
+    Room(Granted),
     /// Others need the places of guests that wait.
     GiveWay,
     /// Stop here, and leave the tree to whoever opens the store next.
@@ -85,21 +84,13 @@ pub(crate) struct Mailbox {
     pub tenant: Tenant,
     pub feed: Arc<Feed>,
     to_driver: mpsc::UnboundedSender<Input>,
-    runtime: Handle,
     clock: Clock,
-    waits_for_live: AtomicBool,
 }
 
 impl Mailbox {
-    pub(crate) fn new(
-        root: RootId,
-        tenant: Tenant,
-        runtime: Handle,
-        clock: Clock,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Input>) {
+    pub(crate) fn new(root: RootId, tenant: Tenant, clock: Clock) -> (Arc<Self>, mpsc::UnboundedReceiver<Input>) {
         let (to_driver, inbox) = mpsc::unbounded_channel();
-        let waits_for_live = AtomicBool::new(false);
-        (Arc::new(Self { root, tenant, feed: Arc::default(), to_driver, runtime, clock, waits_for_live }), inbox)
+        (Arc::new(Self { root, tenant, feed: Arc::default(), to_driver, clock }), inbox)
     }
 
     /// To a tree that has ended, nothing more can happen: the input is dropped,
@@ -118,24 +109,11 @@ impl Mailbox {
         self.to_driver.closed().await;
     }
 
-    pub(crate) fn runtime(&self) -> &Handle {
-        &self.runtime
-    }
-
     /// Asks the driver; none where the tree has left this host meanwhile.
     pub(crate) async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Ask(ask(reply)));
         answer.await.ok()
-    }
-
-    /// Whether this tree does not wait for a place of the host yet.
-    pub(crate) fn begin_waiting_for_live(&self) -> bool {
-        !self.waits_for_live.swap(true, Ordering::AcqRel)
-    }
-
-    pub(crate) fn end_waiting_for_live(&self) {
-        self.waits_for_live.store(false, Ordering::Release);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a root run is submitted with.
 
 use pleach_graph::source::Source;
-use pleach_kernel::{Budget, Grant, Payload, Policy, Retry, Tightening};
+use pleach_kernel::{Budget, Fairness, Grant, Payload, Policy, Priority, Retry, Tightening};
 
 use crate::error::Error;
 
@@ -19,6 +19,12 @@ pub struct Submission {
     pub timeout_ms: Option<u64>,
     pub budget: Budget,
     pub retry: Option<Retry>,
+    /// Of the root run; each of its children has its own.
+    pub priority: Priority,
+    /// Who goes first in the tree, where places are short.
+    pub fairness: Fairness,
+    /// Agents to go on with where this one cannot.
+    pub fallbacks: Vec<String>,
     /// In place of the tenant's policy, for this tree only.
     pub policy: Option<Policy>,
 }
@@ -35,6 +41,9 @@ impl Submission {
             timeout_ms: None,
             budget: Budget::default(),
             retry: None,
+            priority: Priority::default(),
+            fairness: Fairness::default(),
+            fallbacks: Vec::new(),
             policy: None,
         }
     }

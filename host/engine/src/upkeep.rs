@@ -244,16 +244,13 @@ impl Host {
             Err(error) => fault("snapshot", error.to_string()),
         }
         let unended = tree.runs().iter().filter(|run| !run.status.is_terminal());
-        let needed: BTreeMap<_, _> =
-            unended.map(|run| (run.spec.plugin.digest.clone(), run.spec.plugin.clone())).collect();
+        let pinned = unended.flat_map(|run| run.spec.fallbacks.iter().chain([run.plugin()]));
+        let needed: BTreeMap<_, _> = pinned.map(|plugin| (plugin.digest.clone(), plugin.clone())).collect();
         for plugin in needed.into_values() {
             match self.store().component(&plugin.digest).await {
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    fault(
-                        "plugin",
-                        format!("{}@{} ({}) is not in the store", plugin.name, plugin.version, plugin.digest),
-                    );
+                    fault("plugin", format!("{plugin} ({}) is not in the store", plugin.digest));
                 }
                 Err(error) => fault("plugin", error.to_string()),
             }

@@ -86,7 +86,7 @@ impl Linker<'_> {
                 max_stalls: number(&limits.max_stalls),
             },
             timeout_ms: settings.timeout_ms.map(|timeout| timeout.value),
-            fairness: settings.fairness.unwrap_or_default(),
+            fairness: settings.fairness,
             budget: settings.budget.map(|budget| runs::budget(&budget)).unwrap_or_default(),
             seed: settings.seed,
             input_schema: self.schema(settings.input_schema.as_ref()),

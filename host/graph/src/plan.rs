@@ -44,7 +44,7 @@ impl Plan {
 pub struct Settings {
     pub limits: Tightening,
     pub timeout_ms: Option<u64>,
-    pub fairness: Fairness,
+    pub fairness: Option<Fairness>,
     pub budget: Budget,
     pub seed: Option<u64>,
     pub input_schema: Option<Schema>,
@@ -55,6 +55,15 @@ impl Settings {
     /// `limits`, with what the graph wants tighter.
     pub fn tighten(&self, limits: &Limits) -> Limits {
         self.limits.apply(limits)
+    }
+
+    /// Which ready run goes first, where whoever runs the graph says so too.
+    pub fn fairness_or(&self, given: pleach_kernel::Fairness) -> pleach_kernel::Fairness {
+        match self.fairness {
+            Some(Fairness::RoundRobin) => pleach_kernel::Fairness::RoundRobin,
+            Some(Fairness::ShortestFirst) => pleach_kernel::Fairness::ShortestFirst,
+            None => given,
+        }
     }
 
     /// What the graph may spend, where whoever runs it gives it a budget too: the

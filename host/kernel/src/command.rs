@@ -54,6 +54,24 @@ pub enum Priority {
     Low,
 }
 
+/// Which of a tree's ready runs goes first among those of one priority, and which of
+/// a tenant's trees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fairness {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// The one whose plugin takes the least time, as far as is known.
+    ShortestFirst,
+}
+
+impl Fairness {
+    pub(crate) fn is_round_robin(&self) -> bool {
+        *self == Self::RoundRobin
+    }
+}
+
 /// How the wait between tries grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,7 +122,14 @@ pub struct SpawnRequest {
     pub parent_close: ParentClose,
     #[serde(default)]
     pub priority: Priority,
+    /// Plugins to go on with, in this order, where the target's circuit is open or
+    /// its tries are used up; `name` or `name@requirement`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Arc<str>>,
 }
+
+/// The most fallbacks of one run.
+pub const MAX_FALLBACKS: usize = 8;
 
 impl SpawnRequest {
     /// A request with nothing but a target and its input.
@@ -119,6 +144,7 @@ impl SpawnRequest {
             budget: Budget::default(),
             parent_close: ParentClose::default(),
             priority: Priority::default(),
+            fallbacks: Vec::new(),
         }
     }
 }
@@ -139,13 +165,15 @@ pub enum Resolution {
 pub struct Spawn {
     pub request: SpawnRequest,
     pub resolution: Resolution,
+    /// What looking for each fallback has found.
+    pub fallbacks: Vec<Resolution>,
     /// The node of a graph that asks, if one does.
     pub node_id: Option<Arc<str>>,
 }
 
 impl Spawn {
     pub fn new(request: SpawnRequest, resolution: Resolution) -> Self {
-        Self { request, resolution, node_id: None }
+        Self { request, resolution, fallbacks: Vec::new(), node_id: None }
     }
 }
 
@@ -231,6 +259,7 @@ pub struct Submit {
     pub spawn: Spawn,
     /// Limits that whoever submits wants tighter than policy.
     pub limits: Limits,
+    pub fairness: Fairness,
 }
 
 /// The limits that a spawn was admitted under.

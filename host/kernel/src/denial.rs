@@ -127,9 +127,9 @@ impl Denial {
         self
     }
 
-    /// Names the target that was asked for.
+    /// Names the target that was asked for, unless a fallback was named already.
     pub fn of_target(mut self, target: &Arc<str>) -> Self {
-        self.target = Some(target.clone());
+        self.target.get_or_insert_with(|| target.clone());
         self
     }
 }

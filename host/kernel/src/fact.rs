@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Usage};
-use crate::command::{JoinMode, SpawnRequest};
+use crate::command::{Fairness, JoinMode, SpawnRequest};
 use crate::denial::Denial;
 use crate::id::{GroupId, RunId, Tenant, Timestamp};
 use crate::lineage::PluginRef;
@@ -150,6 +150,9 @@ pub struct RunSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub key_derived: bool,
     pub limits: Limits,
+    /// The plugins to go on with, in the order of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Arc<PluginRef>>,
 }
 
 /// What a group was admitted with.
@@ -184,6 +187,8 @@ pub struct TreeSpec {
     /// The whole tree's budget, where it has one.
     #[serde(default, skip_serializing_if = "Budget::is_empty")]
     pub budget: Budget,
+    #[serde(default, skip_serializing_if = "Fairness::is_round_robin")]
+    pub fairness: Fairness,
 }
 
 /// `orchestration.child_lifecycle`: a run went one step further.
@@ -214,6 +219,13 @@ pub struct ChildLifecycle {
     /// A result that came after the end was settled, and was not merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<RunStatus>,
+    /// The plugin of this try, where it is not the target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<Arc<PluginRef>>,
+    /// With `retrying`: the tries of this plugin are used up, and the next is one of
+    /// the fallback at this place in the list, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub falls_back_to: Option<u8>,
 }
 
 /// How a group was decided.

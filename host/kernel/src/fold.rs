@@ -144,8 +144,11 @@ impl Tree {
         let run = &self.runs[ix];
         let could = match life.status {
             Step::Queued => run.retry_due.is_some(),
-            Step::Started => self.ready.contains(&ix),
-            Step::Retrying => run.guest_active && run.fate.is_none(),
+            Step::Started => run.spot.is_some(),
+            Step::Retrying => {
+                let there = |place: u8| (place as usize) < run.spec.fallbacks.len() && Some(place) > run.fallback;
+                run.guest_active && run.fate.is_none() && life.falls_back_to.is_none_or(there)
+            }
             Step::Paused | Step::Resumed | Step::Closing => !run.status.is_terminal(),
             Step::Completed | Step::Failed | Step::Cancelled | Step::TimedOut => match run.status.is_terminal() {
                 true => life.late.is_some(),
@@ -207,6 +210,9 @@ impl Tree {
 
     fn apply_spawn(&mut self, event: &Event, decision: &SpawnDecision) {
         let parent = decision.tree.is_none().then_some(event.run_id.index as usize);
+        if let Some(spec) = &decision.tree {
+            self.waiting.fairness = spec.fairness;
+        }
         let group = decision.group.as_ref().map(|spec| {
             let first = self.runs.len();
             self.apply_group(event, spec, first..first + decision.runs.len())
@@ -221,9 +227,12 @@ impl Tree {
             let ix = self.runs.len();
             let account = self.open_account(ix, parent, &decision.tree, spec, event.at);
             let plugin = self.shared_plugin(&spec.plugin);
+            let fallbacks = spec.fallbacks.iter().map(|plugin| self.shared_plugin(plugin)).collect();
+            let RunSpec { request, spawn_key, key_derived, limits, .. } = spec;
+            let (request, spawn_key) = (request.clone(), spawn_key.clone());
             self.runs.push(Run {
                 id: self.run_id(ix),
-                spec: RunSpec { plugin, ..spec.clone() },
+                spec: RunSpec { plugin, request, spawn_key, key_derived: *key_derived, limits: *limits, fallbacks },
                 parent,
                 depth: parent.map_or(0, |parent| self.runs[parent].depth + 1),
                 group: group.map(|group| (group, ordinal)),
@@ -233,6 +242,9 @@ impl Tree {
                 attempt: 1,
                 fate: None,
                 guest_active: false,
+                spot: None,
+                fallback: None,
+                first_attempt: 1,
                 children: Vec::new(),
                 live_children: 0,
                 keys: BTreeMap::new(),
@@ -252,7 +264,7 @@ impl Tree {
                 late_logged: false,
                 calls: Calls::default(),
             });
-            self.ready.insert(ix);
+            self.make_ready(ix);
             self.live += 1;
             if let Some(parent) = parent {
                 let parent = &mut self.runs[parent];
@@ -273,7 +285,7 @@ impl Tree {
             Step::Queued => {
                 self.disarm_run(ix);
                 self.arm_deadline(ix);
-                self.ready.insert(ix);
+                self.make_ready(ix);
             }
             Step::Started => self.apply_start(ix, event.at),
             Step::Retrying => {
@@ -283,6 +295,9 @@ impl Tree {
                 run.attempt = life.attempt + 1;
                 run.status = RunStatus::Queued;
                 run.retry_due = Some(due);
+                if let Some(place) = life.falls_back_to {
+                    (run.fallback, run.first_attempt) = (Some(place), run.attempt);
+                }
                 self.timers.insert((due, Timer::RetryDue(ix)));
             }
             // Neither is written yet; a person's answer is not known here.
@@ -302,7 +317,7 @@ impl Tree {
     }
 
     fn apply_start(&mut self, ix: RunIx, at: Timestamp) {
-        self.ready.remove(&ix);
+        self.unready(ix);
         self.active += 1;
         let run = &mut self.runs[ix];
         let first = run.started_at.is_none();
@@ -353,7 +368,7 @@ impl Tree {
             return;
         }
         self.disarm_run(ix);
-        self.ready.remove(&ix);
+        self.unready(ix);
         let run = &mut self.runs[ix];
         if run.guest_active && matches!(fate, Fate::Cancelled { .. } | Fate::TimedOut) {
             self.stops.push(ix);

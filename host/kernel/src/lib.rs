@@ -10,6 +10,7 @@
 #![allow(clippy::result_large_err, reason = "a `Denial` is boxed where it leaves the kernel")]
 
 mod budget;
+mod circuit;
 mod command;
 mod denial;
 mod event;
@@ -20,6 +21,7 @@ mod lineage;
 mod payload;
 mod policy;
 mod query;
+mod ready;
 mod run;
 mod same;
 mod scope;
@@ -27,10 +29,11 @@ mod snapshot;
 mod tree;
 
 pub use budget::{Budget, Dimension, Usage};
+pub use circuit::{Circuit, CircuitBreaker, Permission, Probe, Tried};
 pub use command::{
-    Backoff, CallSite, Caller, Cancel, Cancelled, Finish, JoinMode, JoinPolicy, MAX_GROUP, Outcome, ParentClose,
-    PolicySnapshot, Priority, Resolution, Retry, Spawn, SpawnGroup, SpawnRequest, Spawned, SpawnedGroup, Submit,
-    Surface,
+    Backoff, CallSite, Caller, Cancel, Cancelled, Fairness, Finish, JoinMode, JoinPolicy, MAX_FALLBACKS, MAX_GROUP,
+    Outcome, ParentClose, PolicySnapshot, Priority, Resolution, Retry, Spawn, SpawnGroup, SpawnRequest, Spawned,
+    SpawnedGroup, Submit, Surface,
 };
 pub use denial::{Code, Denial};
 pub use event::{Event, Fact, Visibility};
@@ -45,6 +48,7 @@ pub use lineage::{Lineage, PluginRef, Role};
 pub use payload::{MAX_PAYLOAD_BYTES, Payload, PayloadError};
 pub use policy::{Limits, Orchestrator, Policy, Quotas, Surfaces, Tightening, target_matches};
 pub use query::{GroupView, MemberView, Query, RunView, TreeView};
+pub use ready::{MAX_PASSES, Ready, ReadyRun};
 pub use run::deny::NodeVerdict;
 pub use run::join::{JoinAnswer, JoinResult, MemberOutcome};
 pub use run::notice::{EndedRun, Notice};

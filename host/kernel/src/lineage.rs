@@ -1,5 +1,6 @@
 //! Where a run stands in its tree, and which plugin it runs.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ impl Role {
     }
 }
 
-/// A plugin as a run is pinned to it.
+/// A plugin as a run is pinned to it; shown as `name@version`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PluginRef {
     pub name: Arc<str>,
@@ -55,4 +56,10 @@ pub struct PluginRef {
     /// `sha256:` and 64 hexadecimal digits, over the component's bytes.
     pub digest: Arc<str>,
     pub role: Role,
+}
+
+impl fmt::Display for PluginRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
 }

@@ -45,7 +45,7 @@ pub struct TreeView {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunView {
     pub run_id: RunId,
-    /// `name@version`.
+    /// `name@version`: of the last try, where it has fallbacks.
     pub plugin: String,
     pub status: RunStatus,
     /// Why it ended, or is about to.
@@ -140,7 +140,7 @@ impl Tree {
         let children = run.children.iter().skip(skip).take(shown);
         RunView {
             run_id: run.id,
-            plugin: format!("{}@{}", run.spec.plugin.name, run.spec.plugin.version),
+            plugin: run.plugin().to_string(),
             status: run.status,
             error: run.error(),
             depth: run.depth,

@@ -1,5 +1,5 @@
-//! When two requests are the same: their target, input, scopes, timeout, retry,
-//! budget and parent close are, and an input is its RFC 8785 form.
+//! When two requests are the same: their target, fallbacks, input, scopes, timeout,
+//! retry, budget and parent close are, and an input is its RFC 8785 form.
 //!
 //! That form is made only where two inputs are spelt differently: most requests
 //! are never compared with another.
@@ -17,6 +17,7 @@ impl SpawnRequest {
     /// difference.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.target == other.target
+            && self.fallbacks == other.fallbacks
             && self.scopes == other.scopes
             && self.timeout_ms == other.timeout_ms
             && self.retry == other.retry
@@ -27,10 +28,14 @@ impl SpawnRequest {
 
     /// Eight digits that tell two requests apart for people.
     pub(crate) fn fingerprint(&self) -> String {
-        let Self { target, scopes, timeout_ms, retry, budget, parent_close, .. } = self;
+        let Self { target, scopes, timeout_ms, retry, budget, parent_close, fallbacks, .. } = self;
         // Serialising our own types to memory cannot fail.
         let rest = serde_json::to_vec(&(target, scopes, timeout_ms, retry, budget, parent_close)).unwrap_or_default();
-        let digest = Sha256::new().chain_update(rest).chain_update(canonical(&self.input).as_ref()).finalize();
+        let digest = Sha256::new()
+            .chain_update(rest)
+            .chain_update(canonical(&self.input).as_ref())
+            .chain_update(fallbacks.join("\n"))
+            .finalize();
         digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

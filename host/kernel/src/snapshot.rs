@@ -8,13 +8,14 @@
 //! runs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::budget::Usage;
-use crate::command::{SpawnRequest, Surface};
+use crate::command::{Fairness, SpawnRequest, Surface};
 use crate::fact::{Fate, RunSpec, RunStatus};
 use crate::id::{RootId, RunId, Tenant, Timestamp};
 use crate::lineage::PluginRef;
@@ -26,7 +27,7 @@ use crate::run::replay::Calls;
 use crate::tree::{Run, RunIx, Timer, Tree};
 
 /// Goes up with every change of what a snapshot looks like.
-pub const SNAPSHOT_FORMAT: u32 = 3;
+pub const SNAPSHOT_FORMAT: u32 = 4;
 
 /// Bytes that are no snapshot of this tree; its log is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +65,9 @@ struct SavedTree {
     decisions: Vec<usize>,
     #[serde(default, skip_serializing_if = "is_default")]
     usage: Usage,
+    #[serde(default, skip_serializing_if = "is_default")]
+    fairness: Fairness,
+    tickets: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +75,9 @@ struct SavedTree {
 struct SavedRun {
     /// The place in the list of plugins.
     plugin: usize,
+    /// The same, of each fallback.
+    #[serde(default, skip_serializing_if = "is_default")]
+    fallbacks: Vec<usize>,
     request: SpawnRequest,
     key: Arc<str>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -89,6 +96,13 @@ struct SavedRun {
     fate: Option<Fate>,
     #[serde(default, skip_serializing_if = "is_default")]
     guest_active: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    ticket: Option<NonZeroU64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    fallback: Option<u8>,
+    /// None: the first of all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    first_attempt: Option<u32>,
     account: usize,
     created_at: Timestamp,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -132,21 +146,24 @@ impl Tree {
             policy: self.policy.clone(),
             seq: self.seq,
             plugins: self.plugins.iter().cloned().collect(),
-            runs: self.runs.iter().map(|run| self.saved(run, plugins[&*run.spec.plugin])).collect(),
+            runs: self.runs.iter().map(|run| self.saved(run, &plugins)).collect(),
             groups: self.groups.clone(),
             accounts: self.accounts.clone(),
             stops: self.stops.clone(),
             decisions: self.decisions.clone(),
             usage: self.usage,
+            fairness: self.waiting.fairness,
+            tickets: self.waiting.tickets,
         };
         serde_json::to_vec(&Envelope { format: SNAPSHOT_FORMAT, tree: saved })
             .unwrap_or_else(|error| unreachable!("state has text keys and finite numbers only: {error}"))
     }
 
-    fn saved(&self, run: &Run, plugin: usize) -> SavedRun {
+    fn saved(&self, run: &Run, plugins: &BTreeMap<&PluginRef, usize>) -> SavedRun {
         let above = run.parent.map(|parent| self.runs[parent].spec.limits);
         SavedRun {
-            plugin,
+            plugin: plugins[&*run.spec.plugin],
+            fallbacks: run.spec.fallbacks.iter().map(|plugin| plugins[&**plugin]).collect(),
             request: run.spec.request.clone(),
             key: run.spec.spawn_key.clone(),
             key_derived: run.spec.key_derived,
@@ -158,6 +175,9 @@ impl Tree {
             attempt: run.attempt,
             fate: run.fate.clone(),
             guest_active: run.guest_active,
+            ticket: run.spot.map(|spot| spot.ticket),
+            fallback: run.fallback,
+            first_attempt: Some(run.first_attempt).filter(|first| *first != 1),
             account: run.account,
             created_at: run.created_at,
             started_at: run.started_at,
@@ -200,7 +220,11 @@ impl SavedTree {
         for (ix, run) in self.runs.iter().enumerate() {
             must(run.parent.map_or(ix == 0, |parent| parent < ix), "a run has no parent before it")?;
             must(run.limits.is_some() || ix > 0, "the root has no limits")?;
-            must(run.plugin < self.plugins.len(), "a run's plugin is not in it")?;
+            let mut pinned = run.fallbacks.iter().chain([&run.plugin]);
+            must(pinned.all(|plugin| *plugin < self.plugins.len()), "a run's plugin is not in it")?;
+            let there = |place: u8| (place as usize) < run.fallbacks.len();
+            must(run.fallback.is_none_or(there), "a run's fallback is not in it")?;
+            must(run.ticket <= NonZeroU64::new(self.tickets), "a run has a ticket that nobody drew")?;
             must(run.account < accounts, "a run's account is not in it")?;
             must(run.calls.fits(runs, groups), "a call has led to what is not in it")?;
         }
@@ -218,12 +242,19 @@ impl SavedTree {
     fn into_tree(self) -> Tree {
         let mut tree = Tree::blank(self.root, self.tenant, self.policy);
         tree.seq = self.seq;
+        (tree.waiting.fairness, tree.waiting.tickets) = (self.fairness, self.tickets);
         tree.plugins = BTreeSet::from_iter(self.plugins.iter().cloned());
         (tree.accounts, tree.usage) = (self.accounts, self.usage);
         (tree.stops, tree.decisions, tree.settling) = (self.stops, self.decisions, VecDeque::new());
         tree.runs.reserve(self.runs.len());
+        let ready = self.runs.iter().enumerate();
+        let mut ready: Vec<_> = ready.filter_map(|(ix, run)| Some((run.ticket?, ix))).collect();
+        ready.sort_unstable();
         for run in self.runs {
             restore_run(&mut tree, run, &self.plugins);
+        }
+        for (ticket, ix) in ready {
+            tree.stand_last(ix, ticket);
         }
         for (index, group) in self.groups.into_iter().enumerate() {
             restore_group(&mut tree, index, group);
@@ -247,6 +278,7 @@ fn restore_run(tree: &mut Tree, saved: SavedRun, plugins: &[Arc<PluginRef>]) {
             request: saved.request,
             spawn_key: saved.key,
             key_derived: saved.key_derived,
+            fallbacks: saved.fallbacks.iter().map(|place| plugins[*place].clone()).collect(),
             limits: saved.limits.or(above.map(|(_, limits)| limits)).unwrap_or_default(),
         },
         parent: saved.parent,
@@ -258,6 +290,9 @@ fn restore_run(tree: &mut Tree, saved: SavedRun, plugins: &[Arc<PluginRef>]) {
         attempt: saved.attempt,
         fate: saved.fate,
         guest_active: saved.guest_active,
+        spot: None,
+        fallback: saved.fallback,
+        first_attempt: saved.first_attempt.unwrap_or(1),
         children: Vec::new(),
         live_children: 0,
         keys: BTreeMap::new(),
@@ -286,11 +321,7 @@ fn restore_run(tree: &mut Tree, saved: SavedRun, plugins: &[Arc<PluginRef>]) {
         parent.keys.insert(run.spec.spawn_key.clone(), ix);
         parent.live_children += u32::from(live && !run.is_abandoned());
     }
-    match run.retry_due {
-        Some(due) => drop(tree.timers.insert((due, Timer::RetryDue(ix)))),
-        None if run.fate.is_none() && run.status == RunStatus::Queued => drop(tree.ready.insert(ix)),
-        None => {}
-    }
+    tree.timers.extend(run.retry_due.map(|due| (due, Timer::RetryDue(ix))));
     if let Some(deadline) = run.deadline().filter(|_| run.fate.is_none()) {
         tree.timers.insert((deadline, Timer::RunDeadline(ix)));
     }

@@ -16,6 +16,7 @@ use crate::fact::{ChildLifecycle, Fate, RunError, RunSpec, RunStatus};
 use crate::id::{GroupId, RootId, RunId, Tenant, Timestamp};
 use crate::lineage::{Lineage, PluginRef};
 use crate::policy::Policy;
+use crate::ready::{Spot, Waiting};
 use crate::run::budget::Account;
 use crate::run::join::Group;
 use crate::run::replan::ReplanState;
@@ -58,6 +59,12 @@ pub struct Run {
     /// Set once; the run is terminal when its guest and its children are too.
     pub(crate) fate: Option<Fate>,
     pub(crate) guest_active: bool,
+    /// While it could start: its place among those that could.
+    pub(crate) spot: Option<Spot>,
+    /// The fallback that it has come to, by its place in the list.
+    pub(crate) fallback: Option<u8>,
+    /// The first try of the plugin that it has come to.
+    pub(crate) first_attempt: u32,
     pub(crate) children: Vec<RunIx>,
     /// Children that are not terminal and were not spawned to be abandoned.
     pub(crate) live_children: u32,
@@ -106,6 +113,19 @@ impl Run {
         }
     }
 
+    /// The plugin of the try that runs or will, or of the last one that did.
+    pub fn plugin(&self) -> &Arc<PluginRef> {
+        match self.fallback {
+            Some(place) => &self.spec.fallbacks[place as usize],
+            None => &self.spec.plugin,
+        }
+    }
+
+    /// How it will end or has ended, once that is settled.
+    pub fn settled(&self) -> Option<RunStatus> {
+        self.fate.as_ref().map(Fate::status)
+    }
+
     /// When the run is ended for taking too long.
     pub fn deadline(&self) -> Option<Timestamp> {
         Some(self.started_at?.plus_ms(self.spec.request.timeout_ms?))
@@ -148,8 +168,8 @@ pub struct Tree {
     pub(crate) runs: Vec<Run>,
     pub(crate) groups: Vec<Group>,
     pub(crate) accounts: Vec<Account>,
-    /// Runs that could start, in the order of spawning.
-    pub(crate) ready: BTreeSet<RunIx>,
+    /// Runs that could start.
+    pub(crate) waiting: Waiting,
     /// Runs whose guest was to be stopped, in the order of the decisions.
     pub(crate) stops: Vec<RunIx>,
     /// Groups that were decided, in that order.
@@ -181,7 +201,7 @@ impl Tree {
             runs: Vec::new(),
             groups: Vec::new(),
             accounts: Vec::new(),
-            ready: BTreeSet::new(),
+            waiting: Waiting::default(),
             stops: Vec::new(),
             decisions: Vec::new(),
             timers: BTreeSet::new(),
@@ -285,15 +305,6 @@ impl Tree {
     /// Runs whose guest runs.
     pub fn active(&self) -> u32 {
         self.active
-    }
-
-    /// Runs that could start if there were room, in the order they should.
-    pub fn ready(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.ready.iter().map(|ix| self.run_id(*ix))
-    }
-
-    pub fn ready_count(&self) -> usize {
-        self.ready.len()
     }
 
     /// Guests that were to be stopped, the `from`th decision and later; those

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use pleach_engine::kernel::{
-    CallSite, Caller, Cancel, Event, Finish, Grant, GroupId, JoinAnswer, JoinMode, JoinPolicy, Limits, Outcome,
-    Payload, PluginRef, Policy, Resolution, Role, RootId, RunId, Scope, Spawn, SpawnGroup, SpawnRequest, Spawned,
-    SpawnedGroup, Submit, Surface, Tenant, Timestamp, Tree, Usage,
+    CallSite, Caller, Cancel, Event, Fairness, Finish, Grant, GroupId, JoinAnswer, JoinMode, JoinPolicy, Limits,
+    Outcome, Payload, PluginRef, Policy, Resolution, Role, RootId, RunId, Scope, Spawn, SpawnGroup, SpawnRequest,
+    Spawned, SpawnedGroup, Submit, Surface, Tenant, Timestamp, Tree, Usage,
 };
 
 use crate::guests;
@@ -194,7 +194,8 @@ fn opened() -> anyhow::Result<Tree> {
     let mut root = SpawnRequest::new("fan-out", Payload::null());
     root.scopes = Grant::new(scopes.clone(), scopes.clone());
     let policy = Policy { targets: vec!["*".into()], scopes, limits: Limits::CEILING, ..Policy::default() };
-    let submit = Submit { spawn: Spawn::new(root, found("fan-out")), limits: Limits::CEILING };
+    let submit =
+        Submit { spawn: Spawn::new(root, found("fan-out")), limits: Limits::CEILING, fairness: Fairness::default() };
     let mut tree = Tree::open(NOW, ROOT, Tenant::default_tenant(), Arc::new(policy), Surface::Api, submit)?;
     ensure!(tree.start(NOW, ROOT.run()), "the root is not ready");
     Ok(tree)

@@ -166,8 +166,7 @@ impl Driver {
     }
 
     pub(super) fn resolved(&self, request: SpawnRequest) -> Spawn {
-        let resolution = self.shared.registry.resolve(self.tree.tenant(), &request.target);
-        Spawn::new(request, resolution)
+        Spawn::resolved(request, |target| self.shared.registry.resolve(self.tree.tenant(), target))
     }
 
     /// A group of one, joined.

@@ -37,7 +37,7 @@ impl Driver {
     /// The code of a run that is to start; where it is not in memory, it is
     /// fetched, and the run waits until then.
     pub(super) fn code_for(&mut self, run: RunId) -> Option<Arc<Plugin>> {
-        let digest = self.tree.run(run)?.spec.plugin.digest.clone();
+        let digest = self.tree.run(run)?.plugin().digest.clone();
         if let Some(plugin) = self.shared.plugin(&digest) {
             // It may have come to be there for another tree.
             self.code_is_here(&digest);
@@ -77,8 +77,8 @@ impl Driver {
     }
 
     fn code_is_missing(&mut self, digest: Arc<str>, why: &str) {
-        let plugin = self.tree.runs().iter().map(|run| &run.spec.plugin).find(|plugin| plugin.digest == digest);
-        let plugin = plugin.map_or_else(String::new, |plugin| format!("{}@{}", plugin.name, plugin.version));
+        let plugin = self.tree.runs().iter().map(|run| run.plugin()).find(|plugin| plugin.digest == digest);
+        let plugin = plugin.map_or_else(String::new, ToString::to_string);
         let (run_id, tenant) = (self.tree.id(), self.tree.tenant());
         tracing::warn!(
             %run_id, %tenant, plugin, %digest, why,
@@ -98,7 +98,7 @@ impl Driver {
 
     fn fail_stranded(&mut self, digest: &Arc<str>, error: &Error) {
         let now = self.shared.clock.now();
-        let needs = |run: &RunId| self.tree.run(*run).is_some_and(|run| run.spec.plugin.digest == *digest);
+        let needs = |run: &RunId| self.tree.run(*run).is_some_and(|run| run.plugin().digest == *digest);
         let ready: Vec<RunId> = self.tree.ready().filter(needs).collect();
         let woken: Vec<RunId> = self.parking.woken().filter(needs).collect();
         for run in ready {

@@ -3,13 +3,18 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use pleach_kernel::{Finish, RunId, Timestamp};
+use pleach_kernel::{Finish, Priority, ReadyRun, RunId, Timestamp};
 use pleach_sandbox::{Job, LivePermit, Plugin, Replay, Stop};
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::dispatch::{Place, Taken};
+use crate::breakers::Trial;
+use crate::dispatch::{Granted, Place, Want};
 use crate::meter::RunMeter;
+
+/// So many ready runs are looked at together: where there are places for a few only,
+/// looking at all that wait would be for nothing.
+const AT_ONCE: usize = 64;
 
 /// A guest that runs.
 pub(super) struct Guest {
@@ -27,7 +32,8 @@ pub(super) struct Guest {
     pub woken: bool,
     /// When it is looked at whether it has waited too long, if it is.
     pub looked_after: bool,
-    _place: Place,
+    pub trial: Option<Trial>,
+    _place: Option<Place>,
 }
 
 /// A run that was decided to start, and starts once that is queued.
@@ -35,28 +41,24 @@ pub(super) struct Starting {
     pub run: RunId,
     pub plugin: Arc<Plugin>,
     pub permit: LivePermit,
-    pub place: Place,
+    /// None for a graph.
+    pub place: Option<Place>,
     /// What its guest was answered before, and how many entries that is.
     pub replay: Replay,
     pub journal_len: u32,
     /// What it took before, where it was parked.
     pub meter: Option<Arc<RunMeter>>,
+    pub trial: Option<Trial>,
 }
 
 impl Driver {
     /// Decides which ready runs start: those whose code is there, while the
     /// tree, the tenant and the host have places.
     pub(super) fn start_ready(&mut self, now: Timestamp) {
-        for (run, plugin) in self.startable() {
-            let Some((permit, place)) = self.take_place(&plugin) else { break };
-            if self.tree.start(now, run) {
-                let (replay, journal_len, meter) = (Replay::default(), 0, None);
-                self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter });
-            }
-        }
-        if std::mem::take(&mut self.offered) && self.starting.is_empty() {
-            self.line.pass_on();
-        }
+        while self.start_some(now) {}
+        // What nobody here has use for is the next one's.
+        self.granted.clear();
+        self.line_up();
         let queued = self.tree.ready_count() as u64;
         if queued != self.queued_runs {
             self.line.queued(self.queued_runs, queued);
@@ -64,24 +66,54 @@ impl Driver {
         }
     }
 
-    /// As many ready runs as the tree has room for, with their code; those without
+    /// Starts a few ready runs, or has them fail where their plugin's circuit is open.
+    /// Whether there may be more to start.
+    fn start_some(&mut self, now: Timestamp) -> bool {
+        let startable = self.startable();
+        for (done, (ready, plugin)) in startable.iter().enumerate() {
+            let run = ready.run;
+            let trial = match self.ask_circuit(run, plugin, now) {
+                Ok(trial) => trial,
+                Err(error) => {
+                    self.tree.refuse_start(now, run, error);
+                    continue;
+                }
+            };
+            let Some((permit, place)) = self.take_place(plugin) else {
+                for (ready, _) in &startable[done..] {
+                    self.wants(ready.priority, ready.mean);
+                }
+                return false;
+            };
+            if self.tree.start(now, run) {
+                let (plugin, replay, journal_len, meter) = (plugin.clone(), Replay::default(), 0, None);
+                self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter, trial });
+            }
+        }
+        startable.len() == AT_ONCE
+    }
+
+    /// The first ready runs that the tree has room for, with their code; those without
     /// hold up nobody, and have it fetched.
-    fn startable(&mut self) -> Vec<(RunId, Arc<Plugin>)> {
-        let room = self.room() as usize;
-        let mut found: Vec<(RunId, Arc<Plugin>)> = Vec::with_capacity(room.min(self.tree.ready_count()));
+    fn startable(&mut self) -> Vec<(ReadyRun, Arc<Plugin>)> {
+        let most = (self.room() as usize).min(AT_ONCE);
+        if most == 0 || self.tree.ready_count() == 0 {
+            return Vec::new();
+        }
+        let mut found: Vec<(ReadyRun, Arc<Plugin>)> = Vec::with_capacity(most.min(self.tree.ready_count()));
         let mut absent: Vec<RunId> = Vec::new();
-        let digest_of = |run: RunId| self.tree.run(run).map(|run| &run.spec.plugin.digest);
-        for run in self.tree.ready() {
-            if found.len() == room {
+        let digest_of = |run: RunId| self.tree.run(run).map(|run| &run.plugin().digest);
+        for ready in self.tree.ready_by(|plugin| self.line.durations.mean(plugin)) {
+            if found.len() == most {
                 break;
             }
-            let Some(digest) = digest_of(run) else { continue };
+            let Some(digest) = digest_of(ready.run) else { continue };
             // Neighbours are mostly of one plugin.
             let known = found.last().filter(|(_, plugin)| plugin.digest() == digest).map(|(_, plugin)| plugin.clone());
             if let Some(plugin) = known.or_else(|| self.shared.plugin(digest)) {
-                found.push((run, plugin));
+                found.push((ready, plugin));
             } else if !absent.iter().any(|other| digest_of(*other) == Some(digest)) {
-                absent.push(run);
+                absent.push(ready.run);
             }
         }
         for run in absent {
@@ -90,32 +122,42 @@ impl Driver {
         found
     }
 
-    /// A place for one more guest; where there is none, this tree is woken when
-    /// there may be.
-    pub(super) fn take_place(&mut self, plugin: &Plugin) -> Option<(LivePermit, Place)> {
+    /// A place for one more guest, if there is one; where there is none, say what is
+    /// [wanted](Driver::wants). A graph takes nothing of what guests share.
+    pub(super) fn take_place(&mut self, plugin: &Plugin) -> Option<(LivePermit, Option<Place>)> {
         if plugin.is_native() {
-            let place = Place::of_no_quota(&self.line);
-            return Some((self.shared.graphs.permit()?, place));
+            return Some((self.shared.graphs.permit()?, None));
         }
-        let guests = &self.shared.guests;
         let quotas = self.tree.policy().quotas;
-        let (live, memory_bytes) = (guests.live(), guests.memory_bytes());
-        match self.shared.dispatcher.place(&self.line, live, memory_bytes, &quotas, &self.mailbox) {
-            Taken::Place(permit, place) => Some((permit, place)),
-            Taken::QuotaFull => {
-                // Somebody else has the place that this tree was woken for, and
-                // wakes the next in line when it is free.
-                self.offered = false;
-                None
+        let granted = self.granted.pop().or_else(|| self.shared.dispatcher.take(&self.line, &quotas))?;
+        Some((granted.permit, Some(granted.place)))
+    }
+
+    /// A run of this priority, whose plugin takes so long, has found no place.
+    pub(super) fn wants(&mut self, priority: Priority, mean: u64) {
+        let best = self.wanted.map_or((priority, mean), |other| other.min((priority, mean)));
+        self.wanted = Some(best);
+    }
+
+    /// Lines up where runs have found no place, to be sent one; and leaves the line
+    /// where none wait any more.
+    fn line_up(&mut self) {
+        let dispatcher = &self.shared.dispatcher;
+        match self.wanted.take() {
+            Some((priority, mean)) => {
+                let (fairness, quotas) = (self.tree.fairness(), self.tree.policy().quotas);
+                self.is_lined_up = true;
+                dispatcher.line_up(&self.line, &self.mailbox, &Want { priority, fairness, mean, quotas });
             }
-            Taken::HostFull => None,
+            None if std::mem::take(&mut self.is_lined_up) => dispatcher.withdraw(&self.line, self.mailbox.root),
+            None => {}
         }
     }
 
     /// Starts what was decided to start; its events are queued by now.
     pub(super) fn start_guests(&mut self) {
         for starting in std::mem::take(&mut self.starting) {
-            let Starting { run: id, plugin, permit, place, replay, journal_len, meter } = starting;
+            let Starting { run: id, plugin, permit, place, replay, journal_len, meter, trial } = starting;
             let Some(run) = self.tree.run(id).filter(|_| self.tree.guest_active(id)) else { continue };
             let meter = meter.or_else(|| self.pools.meter(&self.tree, id));
             let job = Job {
@@ -143,6 +185,7 @@ impl Driver {
                 parking: false,
                 woken: false,
                 looked_after: false,
+                trial,
                 _place: place,
             };
             self.guests.insert(id, guest);
@@ -186,6 +229,9 @@ impl Driver {
             return;
         }
         self.forget_journal(run, guest.journal_len, guest.journal_in);
+        if !guest.is_native {
+            self.try_ended(run, &finish.outcome, guest.trial);
+        }
         self.tree.finish(self.shared.clock.now(), finish);
         // Only now is what it took counted by the kernel.
         if let Some(meter) = guest.meter {

@@ -136,6 +136,7 @@ impl Driver {
             guest.stop.kill();
         }
         self.starting.clear();
+        self.granted.clear();
         self.waiting.clear();
         self.parking.clear();
         self.intents.clear();

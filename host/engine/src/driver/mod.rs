@@ -12,12 +12,13 @@ mod journal;
 mod log;
 mod nodes;
 mod park;
+mod tries;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use pleach_kernel::{Caller, Finish, Outcome, RunId, Surface, Timestamp, Tree, Usage};
+use pleach_kernel::{Caller, Finish, Outcome, Priority, RunId, Surface, Timestamp, Tree, Usage};
 use pleach_sandbox::{Call, Plugin};
 use pleach_store::Store;
 use tokio::runtime::Handle;
@@ -25,8 +26,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::append::Journals;
+use crate::breakers::{Breakers, Circuits};
 use crate::clock::Clock;
-use crate::dispatch::{Dispatcher, Line};
+use crate::dispatch::{Dispatcher, Granted, Line};
 use crate::ended::Ended;
 use crate::error::Error;
 use crate::graph::Graphs;
@@ -60,6 +62,7 @@ pub(crate) struct Shared {
     pub guests: Arc<dyn Guests>,
     pub registry: Registry,
     pub dispatcher: Arc<Dispatcher>,
+    pub breakers: Breakers,
     pub clock: Clock,
     pub runtime: Handle,
     /// Graphs that were compiled.
@@ -102,8 +105,10 @@ pub(crate) struct Driver {
     tree: Tree,
     mailbox: Arc<Mailbox>,
     inbox: mpsc::UnboundedReceiver<Input>,
-    /// The places of the tree's tenant.
+    /// What the tree shares with others of its tenant: places, and what is known of
+    /// plugins.
     line: Arc<Line>,
+    circuits: Arc<Circuits>,
     /// The last seq that was queued in the store.
     queued_seq: u64,
     /// The last seq that is on disk.
@@ -140,8 +145,12 @@ pub(crate) struct Driver {
     /// Operators that wait for runs to end.
     ends: BTreeMap<RunId, Vec<oneshot::Sender<Result<Ended, Error>>>>,
     pools: Pools,
-    /// It was woken because a place has become free.
-    offered: bool,
+    /// Places that it was sent, and has not used yet.
+    granted: Vec<Granted>,
+    /// What the best of its runs is like that found no place in this turn.
+    wanted: Option<(Priority, u64)>,
+    /// Whether it stands in line for a place.
+    is_lined_up: bool,
     /// Others need the places of guests that wait.
     gives_way: bool,
     /// Runs of this tree that the dispatcher counts as queued.
@@ -168,6 +177,7 @@ impl Driver {
         inbox: mpsc::UnboundedReceiver<Input>,
     ) -> Self {
         let line = shared.dispatcher.line(tree.tenant());
+        let circuits = shared.breakers.circuits(tree.tenant());
         // No guest of an earlier host is left to be stopped or answered.
         let (stops, decisions) = (tree.stop_count(), tree.decision_count());
         Self {
@@ -178,6 +188,7 @@ impl Driver {
             mailbox,
             inbox,
             line,
+            circuits,
             queued_seq: durable_seq,
             durable_seq,
             appends_queued: 0,
@@ -199,7 +210,9 @@ impl Driver {
             held: VecDeque::new(),
             ends: BTreeMap::new(),
             pools: Pools::default(),
-            offered: false,
+            granted: Vec::new(),
+            wanted: None,
+            is_lined_up: false,
             gives_way: false,
             queued_runs: 0,
             snapshot_seq,
@@ -356,7 +369,13 @@ impl Driver {
             Input::Ask(ask) => self.operator_ask(ask),
             Input::Durable { append, seq, result } => self.durable(append, seq, result),
             // Ready runs are looked at in every turn.
-            Input::Room => self.offered = true,
+            Input::Room(granted) => {
+                self.is_lined_up = false;
+                // Else it is the next one's.
+                if self.decides() {
+                    self.granted.push(granted);
+                }
+            }
             Input::GiveWay => self.gives_way = true,
             Input::Detach => self.detach(),
             Input::Journal { run, result } => self.journal_loaded(run, result),
@@ -417,6 +436,7 @@ impl Driver {
             guest.stop.kill();
         }
         self.starting.clear();
+        self.granted.clear();
         self.waiting.clear();
         self.listeners = Listeners::default();
         self.parking.clear();
@@ -425,15 +445,13 @@ impl Driver {
     /// The last thing a driver does: whoever still waits hears how it ended.
     fn leave(&mut self) {
         self.line.queued(self.queued_runs, 0);
-        self.shared.dispatcher.leave(self.mailbox.root);
+        self.granted.clear();
+        self.shared.dispatcher.leave(&self.line, self.mailbox.root);
         self.codes.forget(&self.shared.missing);
-        // It may have been woken after its last turn.
+        // It may have been sent a place after its last turn, which is the next one's.
         self.inbox.close();
         while let Ok(input) = self.inbox.try_recv() {
-            self.offered |= matches!(input, Input::Room);
-        }
-        if self.offered {
-            self.line.pass_on();
+            drop(input);
         }
         for (run_id, waiting) in std::mem::take(&mut self.ends) {
             let why = self.undecided().unwrap_or(Error::Detached { run_id });

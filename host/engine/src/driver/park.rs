@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pleach_kernel::{RunId, Timestamp, Usage};
+use pleach_kernel::{Outcome, RunId, Timestamp, Usage};
 use pleach_sandbox::{LivePermit, Plugin};
 use tokio::time::Instant;
 
 use super::Driver;
 use super::guests::{Guest, Starting};
-use crate::dispatch::{Place, Pressure};
+use crate::breakers::Trial;
+use crate::dispatch::{Granted, Place, Pressure};
 use crate::meter::RunMeter;
 
 /// A guest that sleeps is not dropped for less, however much its place is wanted.
@@ -41,6 +42,7 @@ struct Parked {
     meter: Option<Arc<RunMeter>>,
     journal: Written,
     stage: Stage,
+    trial: Option<Trial>,
 }
 
 /// What is known of a parked guest's journal.
@@ -61,7 +63,7 @@ enum Stage {
     Reads {
         plugin: Arc<Plugin>,
         permit: LivePermit,
-        place: Place,
+        place: Option<Place>,
     },
 }
 
@@ -69,7 +71,8 @@ impl Parking {
     /// A guest that ran when the log ended.
     pub(super) fn left_by_another_host(&mut self, run: RunId, attempt: u32) {
         let journal = Written::With(0);
-        let parked = Parked { attempt, used: None, calls: 0, meter: None, journal, stage: Stage::Waits };
+        let stage = Stage::Waits;
+        let parked = Parked { attempt, used: None, calls: 0, meter: None, journal, stage, trial: None };
         self.parked.insert(run, parked);
     }
 
@@ -186,16 +189,17 @@ impl Driver {
         if self.tree.is_closing(run) {
             self.waiting.forget(run);
             self.forget_journal(run, guest.journal_len, guest.journal_in);
+            self.try_ended(run, &Outcome::Stopped, guest.trial);
             self.stop_gone(self.shared.clock.now(), run, used);
             if let Some(meter) = guest.meter {
                 meter.settle(&self.tree);
             }
             return;
         }
-        let Guest { attempt, meter, journal_len, journal_in, woken, .. } = guest;
+        let Guest { attempt, meter, journal_len, journal_in, woken, trial, .. } = guest;
         let journal = if journal_len == 0 { Written::Nothing } else { Written::With(journal_in) };
         let (used, calls, stage) = (Some(used), parked.calls, Stage::Waits);
-        self.parking.parked.insert(run, Parked { attempt, used, calls, meter, journal, stage });
+        self.parking.parked.insert(run, Parked { attempt, used, calls, meter, journal, stage, trial });
         if woken {
             self.wake(run);
         }
@@ -242,6 +246,7 @@ impl Driver {
             };
             let Some((permit, place)) = self.take_place(&plugin) else {
                 self.parking.woken.push_front(run);
+                self.wants(self.tree.run(run).map_or_else(Default::default, |run| run.spec.request.priority), 0);
                 return;
             };
             if let Some(parked) = self.parking.parked.get_mut(&run) {
@@ -266,7 +271,7 @@ impl Driver {
             // would go wrong.
             Err(error) => return self.break_off(error),
         };
-        let Some(Parked { used, calls, meter, stage, .. }) = self.parking.parked.remove(&run) else { return };
+        let Some(Parked { used, calls, meter, stage, trial, .. }) = self.parking.parked.remove(&run) else { return };
         let Stage::Reads { plugin, permit, place } = stage else { return };
         replay.cpu_us = used.map(|used| used.cpu_us);
         // The last call that it had begun is the one that it waited in.
@@ -274,7 +279,7 @@ impl Driver {
         if let Some(meter) = &meter {
             meter.replay();
         }
-        self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter });
+        self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter, trial });
     }
 
     /// Ends parked guests whose runs were decided to end: there is nobody who
@@ -293,6 +298,7 @@ impl Driver {
                 if let Written::With(_) = parked.journal {
                     self.journals.forget.push(run.index);
                 }
+                self.try_ended(run, &Outcome::Stopped, parked.trial);
                 self.stop_gone(now, run, parked.used.unwrap_or_default());
                 if let Some(meter) = parked.meter {
                     meter.settle(&self.tree);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pleach_kernel::{Finish, Role, RunId};
 use pleach_sandbox::{Call, Error, Inspection, Job, Kernel, Live, Parked, Plugin, Stop, start_native};
 
-use super::program::{AGENT, Agent, REPLANNER, Replanner};
+use super::program::{AGENT, Agent, REPLANNER, Replanner, SPARE};
 use super::world::World;
 use crate::guests::{BoxFuture, Bytes, Guests};
 
@@ -34,8 +34,9 @@ impl Lateness {
 impl SimGuests {
     pub(super) fn new(world: &Arc<World>, places: usize, lateness: Vec<u64>) -> Self {
         let agent = Plugin::native(digest(AGENT), Role::Agent, Arc::new(Agent(world.clone())));
+        let spare = Plugin::native(digest(SPARE), Role::Agent, Arc::new(Agent(world.clone())));
         let replanner = Plugin::native(digest(REPLANNER), Role::Replanner, Arc::new(Replanner));
-        let plugins = [agent, replanner].map(|plugin| (plugin.digest().clone(), plugin));
+        let plugins = [agent, spare, replanner].map(|plugin| (plugin.digest().clone(), plugin));
         let lateness = Arc::new(Lateness(lateness, AtomicU64::new(0)));
         Self { plugins: plugins.into(), live: Live::new(places), lateness, world: world.clone() }
     }

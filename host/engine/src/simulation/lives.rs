@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::checks;
 use super::guests::{SimGuests, digest};
 use super::plan::Plan;
-use super::program::{AGENT, Child, REPLANNER, everything};
+use super::program::{AGENT, Child, REPLANNER, SPARE, everything};
 use super::store::SimStore;
 use super::world::{Cut, World, tenant};
 use crate::clock::Clock;
@@ -57,7 +57,7 @@ pub(super) enum End {
 }
 
 pub(super) fn live_with(plan: &Plan, ends: &[End]) -> (Left, Vec<String>) {
-    let world = World::new(vec![row(AGENT, "agent"), row(REPLANNER, "replanner")]);
+    let world = World::new(vec![row(AGENT, "agent"), row(SPARE, "agent"), row(REPLANNER, "replanner")]);
     {
         let mut inner = world.lock();
         (inner.fail_in, inner.lie_at) = (plan.fail_in, plan.lie_at);
@@ -93,6 +93,7 @@ async fn life(plan: &Plan, world: &Arc<World>, end: End, nanos: u64) -> u64 {
         grace: Duration::from_millis(100),
         park_after: Duration::from_millis(plan.park_after_ms),
         snapshot_every: plan.snapshot_every,
+        circuit_breaker: plan.circuit_breaker,
     };
     let host = Host::start(store, guests, Limits::CEILING, habits, clock);
     let time_is_up = async {
@@ -203,6 +204,9 @@ fn submission(plan: &Plan, child: &Child) -> Submission {
     let mut submission = Submission::new(AGENT, Payload::of(&child.ops).unwrap());
     submission.grant = everything();
     submission.retry = request.retry;
+    submission.priority = request.priority;
+    submission.fairness = plan.fairness;
+    submission.fallbacks = request.fallbacks.iter().map(ToString::to_string).collect();
     submission.budget = Budget { host_calls: None, ..request.budget };
     submission.policy = Some(Policy {
         targets: vec!["*".into()],

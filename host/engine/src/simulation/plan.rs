@@ -1,6 +1,6 @@
 //! What happens in a simulation, all of it drawn from one number.
 
-use pleach_kernel::{JoinMode, ParentClose};
+use pleach_kernel::{CircuitBreaker, Fairness, JoinMode, ParentClose, Priority};
 
 use super::program::{Child, Op};
 
@@ -51,6 +51,8 @@ pub(super) struct Plan {
     /// The number of an append that fails.
     pub fail_in: Option<u64>,
     pub lie_at: Option<u64>,
+    pub circuit_breaker: Option<CircuitBreaker>,
+    pub fairness: Fairness,
 }
 
 impl Plan {
@@ -72,6 +74,13 @@ impl Plan {
             snapshot_every: 1 + d.roll(40),
             fail_in: d.one_in(5).then(|| 1 + d.roll(30)),
             lie_at: None,
+            circuit_breaker: d.one_in(3).then(|| CircuitBreaker {
+                failures: 1 + d.roll(3) as u32,
+                window_ms: 1 + d.roll(500),
+                open_ms: d.roll(300),
+                successes: 1 + d.roll(2) as u32,
+            }),
+            fairness: if d.one_in(2) { Fairness::ShortestFirst } else { Fairness::RoundRobin },
         }
     }
 }
@@ -99,6 +108,8 @@ fn child(d: &mut Dice, levels: u64) -> Child {
             1 => ParentClose::Abandon,
             _ => ParentClose::Cancel,
         },
+        priority: [Priority::High, Priority::Medium, Priority::Low][d.roll(3) as usize],
+        spare: d.one_in(6),
     }
 }
 

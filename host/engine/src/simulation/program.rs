@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Backoff, Budget, Cancel, Grant, GroupId, JoinMode, JoinPolicy, MemberOutcome, ParentClose, Payload, Query, Retry,
-    RunError, RunId, Scope, SpawnRequest,
+    Backoff, Budget, Cancel, Grant, GroupId, JoinMode, JoinPolicy, MemberOutcome, ParentClose, Payload, Priority,
+    Query, Retry, RunError, RunId, Scope, SpawnRequest,
 };
 use pleach_sandbox::{CallError, HostCalls, Program, Running, journal};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use super::world::World;
 
 /// What the plugins are called.
 pub(super) const AGENT: &str = "sim";
+pub(super) const SPARE: &str = "sim-spare";
 pub(super) const REPLANNER: &str = "sim-replanner";
 
 /// What a guest does, one after the other. Its output is a list of what it was
@@ -71,6 +72,11 @@ pub(super) struct Child {
     pub wall_ms: Option<u64>,
     #[serde(default)]
     pub close: ParentClose,
+    #[serde(default)]
+    pub priority: Priority,
+    /// Whether another plugin, which does the same, goes on with it.
+    #[serde(default)]
+    pub spare: bool,
 }
 
 impl Child {
@@ -92,6 +98,8 @@ impl Child {
             retry,
             budget: Budget { host_calls: self.host_calls, wall_ms: self.wall_ms, ..Budget::default() },
             parent_close: self.close,
+            priority: self.priority,
+            fallbacks: self.spare.then(|| SPARE.into()).into_iter().collect(),
             ..SpawnRequest::new(AGENT, Payload::of(&self.ops).unwrap())
         }
     }

@@ -2,7 +2,7 @@
 //! retries, replans, budgets, capability calls. Each comes to the same end
 //! however often its host dies.
 
-use pleach_kernel::{JoinMode, ParentClose};
+use pleach_kernel::{Fairness, JoinMode, ParentClose, Priority};
 
 use super::plan::Plan;
 use super::program::{Child, Op};
@@ -38,6 +38,8 @@ impl Scenario {
             snapshot_every: 5,
             fail_in: None,
             lie_at: None,
+            circuit_breaker: None,
+            fairness: Fairness::RoundRobin,
         }
     }
 }
@@ -60,6 +62,12 @@ fn long() -> Child {
 
 pub(super) fn all() -> Vec<Scenario> {
     let flaky = Child { attempts: Some(3), ..Child::doing([Op::Recorded(2), Op::FailUntil(3), Op::Outside(2)]) };
+    let handed_on = Child {
+        attempts: Some(2),
+        spare: true,
+        ..Child::doing([Op::Recorded(1), Op::FailUntil(3), Op::Outside(1), Op::Sleep(5)])
+    };
+    let failing_twice = Child { spare: true, priority: Priority::High, ..failing() };
     let mut parked = Scenario::new(
         "guests that are parked as soon as they wait",
         [
@@ -145,6 +153,10 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario::new(
             "retries",
             [group(vec![flaky.clone(), flaky], JoinMode::BestEffort), Op::Join(0), Op::Outside(1)],
+        ),
+        Scenario::new(
+            "fallbacks",
+            [group(vec![handed_on, failing_twice, ok()], JoinMode::BestEffort), Op::Join(0), Op::Recorded(1)],
         ),
         Scenario::new(
             "replans",

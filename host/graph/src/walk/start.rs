@@ -70,6 +70,7 @@ impl Walk {
             budget: run.budget,
             parent_close: run.parent_close,
             priority: run.priority,
+            fallbacks: run.fallbacks.iter().map(|(target, _)| target.clone()).collect(),
             ..SpawnRequest::new(run.target.clone(), input)
         })
     }

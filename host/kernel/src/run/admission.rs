@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
+use super::fallback::fallbacks;
 use crate::budget::Usage;
-use crate::command::{ParentClose, Resolution, Spawn, SpawnRequest};
+use crate::command::{MAX_FALLBACKS, ParentClose, Resolution, Spawn, SpawnRequest};
 use crate::denial::{Code, Denial};
 use crate::fact::RunSpec;
 use crate::id::Timestamp;
 use crate::lineage::PluginRef;
-use crate::policy::target_matches;
+use crate::policy::{Limits, Policy, target_matches};
 use crate::scope::{MAX_SCOPES, Scope};
 use crate::tree::{RunIx, Tree};
 
@@ -59,6 +60,9 @@ pub(crate) fn check_request(action: &'static str, request: &SpawnRequest) -> Res
             return refuse("retry.jitter is from 0 to 1");
         }
     }
+    if request.fallbacks.len() > MAX_FALLBACKS {
+        return refuse("a run has at most 8 fallbacks");
+    }
     if request.timeout_ms == Some(0) {
         return refuse("timeout_ms is at least 1");
     }
@@ -69,9 +73,12 @@ pub(crate) fn check_request(action: &'static str, request: &SpawnRequest) -> Res
 }
 
 /// The fourth check: the target exists in the tenant and is published.
-pub(crate) fn found(action: &'static str, spawn: &Spawn) -> Result<Arc<PluginRef>, Denial> {
-    let target = &spawn.request.target;
-    match &spawn.resolution {
+pub(crate) fn found(
+    action: &'static str,
+    target: &Arc<str>,
+    resolution: &Resolution,
+) -> Result<Arc<PluginRef>, Denial> {
+    match resolution {
         Resolution::Found(plugin) => Ok(plugin.clone()),
         Resolution::NotFound { hint } => {
             let message = format!("no plugin `{target}`; {hint}");
@@ -105,17 +112,28 @@ impl Tree {
         spawn: &Spawn,
         batch: &Batch,
     ) -> Result<RunSpecDraft, Denial> {
-        let plugin = found(action, spawn)?;
+        let plugin = found(action, &spawn.request.target, &spawn.resolution)?;
+        let fallbacks = match spawn.request.fallbacks.is_empty() {
+            true => Vec::new(),
+            false => fallbacks(action, spawn, &plugin)?,
+        };
         self.check_allowlist(action, caller, &plugin)?;
+        let named = || spawn.request.fallbacks.iter().zip(&fallbacks);
+        for (name, plugin) in named() {
+            self.check_allowlist(action, caller, plugin).map_err(|denial| denial.of_target(name))?;
+        }
         self.check_scopes(action, caller, spawn, &plugin)?;
+        for (name, plugin) in named() {
+            self.check_spawnable(action, caller, spawn, plugin).map_err(|denial| denial.of_target(name))?;
+        }
         self.check_limits(action, caller, batch)?;
         self.check_budget(action, now, caller, &spawn.request.budget, &batch.reserved)?;
-        let limits = self.policy.tighten(&plugin.name, &self.runs[caller].spec.limits);
-        Ok(RunSpecDraft { plugin, limits })
+        let limits = tightest(&self.policy, &plugin, &fallbacks, &self.runs[caller].spec.limits);
+        Ok(RunSpecDraft { plugin, limits, fallbacks })
     }
 
     fn check_allowlist(&self, action: &'static str, caller: RunIx, plugin: &PluginRef) -> Result<(), Denial> {
-        let orchestrator = &self.runs[caller].spec.plugin.name;
+        let orchestrator = &self.runs[caller].plugin().name;
         let allowed = self.policy.targets_of(orchestrator);
         if allowed.is_empty() {
             let message = format!("policy lists no targets for {orchestrator}, and an empty list allows none");
@@ -135,11 +153,8 @@ impl Tree {
         spawn: &Spawn,
         plugin: &PluginRef,
     ) -> Result<(), Denial> {
-        self.require(action, caller, "spawn", &plugin.name)?;
-        if spawn.request.parent_close == ParentClose::Abandon {
-            self.require(action, caller, "run.abandon", &plugin.name)?;
-        }
-        let orchestrator = &self.runs[caller].spec.plugin.name;
+        self.check_spawnable(action, caller, spawn, plugin)?;
+        let orchestrator = &self.runs[caller].plugin().name;
         let grant = &self.runs[caller].spec.request.scopes;
         for scope in spawn.request.scopes.scopes() {
             if !grant.hands_on(scope) {
@@ -152,6 +167,21 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// The part of the scopes that is about which plugin it is.
+    fn check_spawnable(
+        &self,
+        action: &'static str,
+        caller: RunIx,
+        spawn: &Spawn,
+        plugin: &PluginRef,
+    ) -> Result<(), Denial> {
+        self.require(action, caller, "spawn", &plugin.name)?;
+        match spawn.request.parent_close {
+            ParentClose::Abandon => self.require(action, caller, "run.abandon", &plugin.name),
+            ParentClose::Cancel | ParentClose::Wait => Ok(()),
+        }
     }
 
     /// Whether the caller may itself use `capability` on `resource`.
@@ -200,11 +230,19 @@ impl Tree {
 /// What admission found out about a run.
 pub(crate) struct RunSpecDraft {
     plugin: Arc<PluginRef>,
-    limits: crate::policy::Limits,
+    limits: Limits,
+    fallbacks: Vec<Arc<PluginRef>>,
+}
+
+/// What holds for a run whichever of its plugins it has come to.
+pub(super) fn tightest(policy: &Policy, plugin: &PluginRef, fallbacks: &[Arc<PluginRef>], limits: &Limits) -> Limits {
+    let own = policy.tighten(&plugin.name, limits);
+    fallbacks.iter().fold(own, |limits, plugin| policy.tighten(&plugin.name, &limits))
 }
 
 impl RunSpecDraft {
     pub(crate) fn spec(self, spawn: Spawn, spawn_key: Arc<str>, key_derived: bool) -> RunSpec {
-        RunSpec { plugin: self.plugin, request: spawn.request, spawn_key, key_derived, limits: self.limits }
+        let Self { plugin, limits, fallbacks } = self;
+        RunSpec { plugin, request: spawn.request, spawn_key, key_derived, limits, fallbacks }
     }
 }

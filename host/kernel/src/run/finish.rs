@@ -4,6 +4,7 @@
 //! and all its children have ended, children before parents.
 
 use super::cancel::Reach;
+use super::fallback::Next;
 use crate::command::{Finish, Outcome, ParentClose};
 use crate::event::Fact;
 use crate::fact::{ChildLifecycle, Fate, PluginVerdict, RunError, RunStatus, Step};
@@ -40,14 +41,17 @@ impl Tree {
                     life.fate = Some(RunStatus::Completed);
                     self.close(now, ix, life);
                 }
-                Outcome::Failed(error) if self.may_retry(ix, &error) => {
-                    life.error = Some(error);
-                    self.retry(now, ix, life);
-                }
                 Outcome::Failed(error) => {
+                    let next = self.after_failure(ix, &error);
                     life.error = Some(error);
-                    life.fate = Some(RunStatus::Failed);
-                    self.close(now, ix, life);
+                    match next {
+                        Next::Retry => self.retry(now, ix, life),
+                        Next::FallBack(place) => self.fall_back(now, ix, life, place),
+                        Next::End => {
+                            life.fate = Some(RunStatus::Failed);
+                            self.close(now, ix, life);
+                        }
+                    }
                 }
                 Outcome::Stopped => {
                     life.error = Some(RunError::new("host_failure", "the host stopped the guest without a decision"));
@@ -147,7 +151,7 @@ impl Tree {
     fn write_verdict(&mut self, now: Timestamp, ix: RunIx, life: &ChildLifecycle) {
         let run = &self.runs[ix];
         let verdict = PluginVerdict { run_id: run.id, answer: life.output.clone(), error: life.error.clone() };
-        let fact = match run.spec.plugin.role {
+        let fact = match run.plugin().role {
             Role::Judge => Fact::JudgeVerdict(verdict),
             Role::Router => Fact::RouteDecision(verdict),
             Role::Agent | Role::Replanner => return,
@@ -186,6 +190,8 @@ impl Tree {
             fate: None,
             guest_stopped: false,
             late: None,
+            plugin: run.fallback.map(|_| run.plugin().clone()),
+            falls_back_to: None,
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod admission;
 pub(crate) mod budget;
 pub(crate) mod cancel;
 pub(crate) mod deny;
+pub(crate) mod fallback;
 pub(crate) mod finish;
 pub(crate) mod group;
 pub(crate) mod join;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::admission::{RESERVED_KEYS, check_request, found};
+use super::admission::{RESERVED_KEYS, check_request, found, tightest};
+use super::fallback::fallbacks;
 use crate::command::{Submit, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Fact;
@@ -44,16 +45,17 @@ impl Tree {
         let mut tree = Self::blank(id, tenant, policy);
         let policy = tree.policy.clone();
         tree.open_surface(ACTION, surface)?;
-        let Submit { spawn, limits } = submit;
+        let Submit { spawn, limits, fairness } = submit;
         check_request(ACTION, &spawn.request)?;
-        let plugin = found(ACTION, &spawn)?;
+        let plugin = found(ACTION, &spawn.request.target, &spawn.resolution)?;
+        let fallbacks = fallbacks(ACTION, &spawn, &plugin)?;
         for scope in spawn.request.scopes.scopes() {
             if !covered(&policy.scopes, scope) {
                 let message = format!("the policy of tenant {} does not allow {scope}", tree.tenant);
                 return Err(Denial::new(Code::ScopeExceedsPolicy, ACTION, message));
             }
         }
-        let limits = policy.tighten(&plugin.name, &policy.limits.tightest(&limits));
+        let limits = tightest(&policy, &plugin, &fallbacks, &policy.limits.tightest(&limits));
         if limits.max_concurrency == 0 {
             let message = "max_concurrency is 0, so that no run could ever start";
             return Err(Denial::new(Code::QuotaExceeded, ACTION, message).counted(0, 1, 0));
@@ -84,11 +86,12 @@ impl Tree {
                 key_derived: true,
                 limits,
                 request: spawn.request,
+                fallbacks,
             }],
             group: None,
             agent_call: false,
             replans: None,
-            tree: Some(TreeSpec { tenant: tree.tenant.clone(), policy, budget }),
+            tree: Some(TreeSpec { tenant: tree.tenant.clone(), policy, budget, fairness }),
         };
         tree.emit_from(now, 0, spawn.node_id, surface, None, Fact::SpawnDecision(Box::new(decision)));
         Ok(tree)

@@ -223,7 +223,8 @@ impl Tree {
         let spec = &self.runs[failed].spec;
         // The plugin that it was pinned to is the one that runs again.
         let request = SpawnRequest { spawn_key: None, ..spec.request.clone() };
-        let spawn = Spawn::new(request, Resolution::Found(spec.plugin.clone()));
+        let fallbacks = spec.fallbacks.iter().cloned().map(Resolution::Found).collect();
+        let spawn = Spawn { fallbacks, ..Spawn::new(request, Resolution::Found(spec.plugin.clone())) };
         let admitted = self.admit(ACTION, planning.now, planning.caller, &spawn, &draft.batch)?;
         step.replaces = Some(self.run_id(failed));
         step.run_id = Some(self.run_id(self.runs.len() + draft.runs.len()));

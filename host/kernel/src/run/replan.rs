@@ -216,7 +216,7 @@ impl Tree {
         let mut failed = Vec::new();
         for ix in self.runs[of].children.iter().copied() {
             let child = &self.runs[ix];
-            if child.spec.plugin.role == Role::Replanner
+            if child.plugin().role == Role::Replanner
                 || among.is_some_and(|among| among.binary_search(&child.id).is_err())
             {
                 continue;
@@ -338,6 +338,11 @@ impl Tree {
         // cancelled with it.
         let key: Arc<str> = format!("{RESERVED_KEYS}replan:{}:{of}:{used}", self.runs[caller].attempt).into();
         if let Some(planner) = self.runs[caller].keys.get(&key).copied() {
+            if !self.was_asked(self.run_id(planner), &target, config) {
+                let message =
+                    format!("another replanner is asked about them already, which is run {}", self.run_id(planner));
+                return Err(Denial::new(Code::IdempotencyConflict, ACTION, message).of_target(&target));
+            }
             self.write_found_again(asked, &[planner], None);
             return Ok(planner);
         }

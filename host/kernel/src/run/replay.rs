@@ -5,13 +5,15 @@
 //! start, at the same questions, is answered from here: the same, and without an
 //! event. Answers that are in no log are the engine's to keep.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::admission::RESERVED_KEYS;
 use super::replan;
 use super::replan::Evaluate;
 use super::spawn;
-use crate::command::{JoinMode, JoinPolicy, Spawn, SpawnGroup, SpawnRequest, Spawned, SpawnedGroup};
+use crate::command::{JoinMode, JoinPolicy, Resolution, Spawn, SpawnGroup, SpawnRequest, Spawned, SpawnedGroup};
 use crate::event::Event;
 use crate::fact::{GroupSpec, SpawnDecision};
 use crate::id::RunId;
@@ -162,7 +164,8 @@ impl Tree {
         let made = self.run(caller)?.calls.find(call)?;
         if let What::Planner { planner, of } = made.what {
             let (planner, of) = (self.run_id(planner as RunIx), self.run_id(of as RunIx));
-            if ask.run_id.unwrap_or(caller) == of && self.was_asked(planner, ask) {
+            let same = |(target, _): &(Arc<str>, Resolution)| self.was_asked(planner, target, &ask.config);
+            if ask.run_id.unwrap_or(caller) == of && ask.replanner.as_ref().is_some_and(same) {
                 return Some(Ok((planner, of)));
             }
         }
@@ -172,14 +175,14 @@ impl Tree {
     }
 
     /// Whether this is the replanner, with the settings, that is asked for.
-    fn was_asked(&self, planner: RunId, ask: &Evaluate) -> bool {
+    pub(super) fn was_asked(&self, planner: RunId, target: &str, config: &Option<Payload>) -> bool {
         #[derive(Deserialize)]
         struct Asked {
             config: Option<Payload>,
         }
         let Some(request) = self.run(planner).map(|run| &run.spec.request) else { return false };
-        let config = serde_json::from_str::<Asked>(request.input.as_str()).ok().and_then(|asked| asked.config);
-        ask.replanner.as_ref().is_some_and(|(target, _)| *target == request.target) && config == ask.config
+        let before = serde_json::from_str::<Asked>(request.input.as_str()).ok().and_then(|asked| asked.config);
+        *target == *request.target && before == *config
     }
 
     /// The spawning calls of a run's current try, in order, by what was called.

@@ -9,16 +9,22 @@ use crate::tree::{Run, RunIx, Tree};
 impl Tree {
     pub(crate) fn may_retry(&self, ix: RunIx, error: &RunError) -> bool {
         let run = &self.runs[ix];
-        error.retryable && run.spec.request.retry.is_some_and(|retry| run.attempt < retry.max_attempts)
+        error.retryable && run.spec.request.retry.is_some_and(|retry| tries(run) < retry.max_attempts)
     }
 
     /// Writes that this try is over and when the next may start. Children that
     /// this try spawned without a key cannot be found again and are cancelled;
     /// those with a key are the next try's too.
-    pub(crate) fn retry(&mut self, now: Timestamp, ix: RunIx, mut life: ChildLifecycle) {
+    pub(crate) fn retry(&mut self, now: Timestamp, ix: RunIx, life: ChildLifecycle) {
+        let not_before = now.plus_ms(wait_ms(&self.runs[ix]));
+        self.try_again(now, ix, life, not_before);
+    }
+
+    /// As [`Tree::retry`], at that time.
+    pub(super) fn try_again(&mut self, now: Timestamp, ix: RunIx, mut life: ChildLifecycle, not_before: Timestamp) {
         life.status = Step::Retrying;
         life.guest_stopped = false;
-        life.not_before = Some(now.plus_ms(wait_ms(&self.runs[ix])));
+        life.not_before = Some(not_before);
         self.emit_life(now, ix, life);
         let orphans: Vec<RunIx> = self.runs[ix]
             .children
@@ -40,11 +46,16 @@ impl Tree {
     }
 }
 
+/// How many tries its plugin has had.
+fn tries(run: &Run) -> u32 {
+    run.attempt + 1 - run.first_attempt
+}
+
 /// The wait after the try that just failed.
 fn wait_ms(run: &Run) -> u64 {
     let Some(retry) = run.spec.request.retry else { return 0 };
     let salt = u64::from(run.id.index) << 32 | u64::from(run.attempt);
-    backoff_ms(&retry, run.attempt, seed(run.id.root, salt))
+    backoff_ms(&retry, tries(run), seed(run.id.root, salt))
 }
 
 fn backoff_ms(retry: &Retry, attempt: u32, chance: u64) -> u64 {

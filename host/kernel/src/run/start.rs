@@ -16,7 +16,7 @@ impl Tree {
     /// cancelled, or has started already.
     pub fn start(&mut self, now: Timestamp, run: RunId) -> bool {
         let ix = run.index as RunIx;
-        if run.root != self.id || !self.ready.contains(&ix) {
+        if self.run(run).is_none_or(|run| run.spot.is_none()) {
             return false;
         }
         let life = self.lifecycle(ix, Step::Started);

@@ -200,7 +200,7 @@ fn a_root_is_bound_by_policy_and_by_no_allowlist() {
         let (mut policy, mut surface) = (policy(), Surface::Api);
         policy.targets = Vec::new();
         change(&mut policy, &mut spawn, &mut surface);
-        let submit = Submit { spawn, limits: Limits::CEILING };
+        let submit = Submit { spawn, limits: Limits::CEILING, fairness: Fairness::default() };
         let tenant = Tenant::default_tenant();
         code(Tree::open(Timestamp(START), root(), tenant, policy.into(), surface, submit))
     };

@@ -3,6 +3,8 @@
 //! A difference here is a change of what is on disk: add a field with a default,
 //! and never rename one or take one away.
 
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 use pleach_kernel::*;
 
@@ -34,6 +36,8 @@ fn life(status: Step) -> ChildLifecycle {
         fate: None,
         guest_stopped: false,
         late: None,
+        plugin: None,
+        falls_back_to: None,
     }
 }
 
@@ -126,6 +130,23 @@ fn every_step_of_a_life() {
     );
 }
 
+#[test]
+fn a_life_with_fallbacks() {
+    let Resolution::Found(plugin) = found("b") else { panic!() };
+    check_step(
+        ChildLifecycle {
+            error: Some(error()),
+            not_before: Some(Timestamp(9)),
+            falls_back_to: Some(1),
+            plugin: Some(plugin),
+            ..life(Step::Retrying)
+        },
+        expect![[r#"
+            {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.child_lifecycle","surface":"guest","visibility":"client",
+            "data":{"child_run_id":"00000000-0000-feed-0000-000000000000.1","status":"retrying","attempt":1,"error":{"code":"flaky","message":"try again","retryable":true,"details":[1]},"not_before":9,"plugin":{"name":"b","version":"1.0.0","digest":"sha256:00","role":"agent"},"falls_back_to":1}}"#]],
+    );
+}
+
 fn spec() -> RunSpec {
     let Resolution::Found(plugin) = found("a") else { panic!() };
     let request = with(keyed("a@^1", "k"), |request| {
@@ -143,7 +164,7 @@ fn spec() -> RunSpec {
         request.parent_close = ParentClose::Wait;
         request.priority = Priority::Low;
     });
-    RunSpec { plugin, request, spawn_key: "k".into(), key_derived: true, limits: Limits::SEED }
+    RunSpec { plugin, request, spawn_key: "k".into(), key_derived: true, limits: Limits::SEED, fallbacks: Vec::new() }
 }
 
 fn decision() -> SpawnDecision {
@@ -188,6 +209,21 @@ fn a_spawn_decision() {
 }
 
 #[test]
+fn a_spawn_decision_with_fallbacks_and_a_tree_where_the_shortest_goes_first() {
+    let Resolution::Found(plugin) = found("b") else { panic!() };
+    let request = with(child("a"), |request| request.fallbacks = vec!["b@^1".into()]);
+    let run = RunSpec { request, key_derived: false, fallbacks: vec![plugin], ..spec() };
+    let (policy, budget) = (Arc::new(Policy::default()), Budget::default());
+    let tree = TreeSpec { tenant: Tenant::default_tenant(), policy, budget, fairness: Fairness::ShortestFirst };
+    check(
+        Fact::SpawnDecision(Box::new(SpawnDecision { runs: vec![run], tree: Some(tree), ..decision() })),
+        expect![[r#"
+            {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.spawn_decision","surface":"guest","visibility":"client",
+            "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"runs":[{"plugin":{"name":"a","version":"1.0.0","digest":"sha256:00","role":"agent"},"request":{"target":"a","input":null,"scopes":{"use":[],"delegate":[]},"parent_close":"cancel","priority":"medium","fallbacks":["b@^1"]},"spawn_key":"k","limits":{"max_depth":3,"max_fanout":8,"max_children_total":32,"max_concurrency":256,"join_timeout_ms":60000,"max_replans":3,"max_stalls":1},"fallbacks":[{"name":"b","version":"1.0.0","digest":"sha256:00","role":"agent"}]}],"tree":{"tenant":"default","policy":{"version":0,"surfaces":{"graph":true,"guest":true,"api":true},"targets":[],"scopes":[],"limits":{"max_depth":3,"max_fanout":8,"max_children_total":32,"max_concurrency":256,"join_timeout_ms":60000,"max_replans":3,"max_stalls":1},"budget":{},"orchestrators":{},"quotas":{}},"fairness":"shortest_first"}}}"#]],
+    );
+}
+
+#[test]
 fn a_spawn_decision_that_opens_a_tree() {
     let mut policy = policy();
     policy.quotas.max_queued = Some(4);
@@ -198,7 +234,12 @@ fn a_spawn_decision_that_opens_a_tree() {
     };
     policy.orchestrators.insert("lead".into(), entry);
     let budget = Budget { wall_ms: Some(1), ..Budget::default() };
-    let tree = Some(TreeSpec { tenant: Tenant::default_tenant(), policy: policy.into(), budget });
+    let tree = Some(TreeSpec {
+        tenant: Tenant::default_tenant(),
+        policy: policy.into(),
+        budget,
+        fairness: Fairness::RoundRobin,
+    });
     check(
         Fact::SpawnDecision(Box::new(SpawnDecision { tree, ..decision() })),
         expect![[r#"

@@ -89,7 +89,7 @@ fn limits_only_tighten_on_the_way_down() {
 #[test]
 fn whoever_submits_may_tighten_and_not_loosen() {
     let limits = Limits { max_depth: 1, max_fanout: 1_000_000, ..Limits::CEILING };
-    let submit = Submit { spawn: ready(child("lead")), limits };
+    let submit = Submit { spawn: ready(child("lead")), limits, fairness: Fairness::default() };
     let tenant = Tenant::default_tenant();
     let tree = Tree::open(Timestamp(START), root(), tenant, policy().into(), Surface::Api, submit).unwrap();
     assert_eq!((tree.root().spec.limits.max_depth, tree.root().spec.limits.max_fanout), (1, 10_000));

@@ -6,6 +6,7 @@
 mod admission;
 mod budget;
 mod cancel;
+mod fallback;
 mod fold;
 mod golden;
 mod group;
@@ -19,6 +20,7 @@ mod parent_close;
 mod plan;
 mod properties;
 mod query;
+mod ready;
 mod recovery;
 mod replan;
 mod replay;

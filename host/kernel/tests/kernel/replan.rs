@@ -239,3 +239,22 @@ fn what_is_no_replanner_is_not_asked() {
     assert_eq!(&*missing.action, "evaluate_and_replan");
     scene.take();
 }
+
+#[test]
+fn another_replanner_for_the_same_children_is_a_conflict() {
+    let mut scene = Scene::new();
+    let run = scene.live(0, child("a"));
+    scene.fail(run);
+    let mut ask = |target: &str, config: Option<Payload>| {
+        let resolution = found("mend");
+        let ask = Evaluate { run_id: None, replanner: Some((target.into(), resolution)), config, among: None, node_id: None };
+        scene.calls += 1;
+        let answer = scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask, site(scene.calls));
+        scene.take();
+        answer.map_err(|denial| denial.code)
+    };
+    let first = ask("mend", None).unwrap();
+    assert_eq!(ask("mend", None), Ok(first));
+    assert_eq!(ask("mend@^1", None), Err(Code::IdempotencyConflict));
+    assert_eq!(ask("mend", Some(json("1"))), Err(Code::IdempotencyConflict));
+}

@@ -83,8 +83,7 @@ pub fn found(target: &str) -> Resolution {
 }
 
 pub fn ready(request: SpawnRequest) -> Spawn {
-    let resolution = found(&request.target);
-    Spawn::new(request, resolution)
+    Spawn::resolved(request, found)
 }
 
 pub fn members(requests: impl IntoIterator<Item = SpawnRequest>) -> SpawnGroup {
@@ -132,10 +131,15 @@ impl Scene {
 
     /// With another policy, or another request for the root.
     pub fn under(change: impl FnOnce(&mut Policy, &mut SpawnRequest)) -> Self {
+        Self::fairly(Fairness::default(), change)
+    }
+
+    /// As [`Scene::under`], with its own word on who goes first.
+    pub fn fairly(fairness: Fairness, change: impl FnOnce(&mut Policy, &mut SpawnRequest)) -> Self {
         let (mut policy, mut request) = (policy(), SpawnRequest::new("lead", Payload::null()));
         request.scopes = everything();
         change(&mut policy, &mut request);
-        let submit = Submit { spawn: ready(request), limits: Limits::CEILING };
+        let submit = Submit { spawn: ready(request), limits: Limits::CEILING, fairness };
         let tree =
             Tree::open(Timestamp(START), root(), Tenant::default_tenant(), Arc::new(policy), Surface::Guest, submit)
                 .unwrap_or_else(|denial| panic!("{denial}"));

@@ -15,7 +15,7 @@ const GOLDEN: &str = include_str!("snapshot.json");
 
 /// A tree in which every field of a snapshot is used.
 fn played() -> Scene {
-    let mut scene = Scene::under(|policy, request| {
+    let mut scene = Scene::fairly(Fairness::ShortestFirst, |policy, request| {
         request.budget = Budget { tokens: Some(1_000), wall_ms: Some(90_000), ..Budget::default() };
         let entry = Orchestrator {
             targets: vec!["a".into()],
@@ -59,6 +59,8 @@ fn played() -> Scene {
     scene.cancel(Caller::Operator, Cancel::of(id(gone))).unwrap();
     scene.failed();
     assert!(matches!(scene.try_evaluate(0, None, true), Ok(Replanning::Asked { .. })));
+    let handed_on = scene.live(0, with(child("a"), |request| request.fallbacks = vec!["b".into()]));
+    scene.fail(handed_on);
     scene
 }
 
@@ -109,6 +111,12 @@ fn the_form_of_a_snapshot_does_not_change_under_the_same_number() {
         "wall_timer",
         "stops",
         "decisions",
+        "ticket",
+        "tickets",
+        "fairness",
+        "fallback",
+        "fallbacks",
+        "first_attempt",
     ] {
         assert!(text.contains(&format!("\"{field}\":")), "no {field} in it");
     }
@@ -126,9 +134,9 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn what_is_no_snapshot_of_this_format_and_tree_is_refused() {
-    let next = GOLDEN.replacen("\"format\":3", "\"format\":4", 1);
-    assert_eq!(Tree::restore(root(), next.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: 4 });
-    assert_eq!(refusal(r#"{"format":9,"tree":"whatever"}"#), "the snapshot is of format 9, and this host reads 3");
+    let next = GOLDEN.replacen("\"format\":4", "\"format\":5", 1);
+    assert_eq!(Tree::restore(root(), next.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: 5 });
+    assert_eq!(refusal(r#"{"format":9,"tree":"whatever"}"#), "the snapshot is of format 9, and this host reads 4");
     let other = Tree::restore(RootId(1), GOLDEN.as_bytes()).map(|_| ()).unwrap_err();
     assert_eq!(other, RestoreError::OtherTree { found: root() });
     for broken in ["", "{}", &GOLDEN[..GOLDEN.len() / 2], &GOLDEN.replacen("\"users\"", "\"user\"", 1)] {
@@ -144,6 +152,9 @@ fn a_snapshot_that_speaks_of_what_is_not_in_it_is_refused() {
         ("\"parent\":0", "\"parent\":77"),
         ("\"account\":0", "\"account\":77"),
         ("\"owner\":0", "\"owner\":77"),
+        ("\"ticket\":10", "\"ticket\":99"),
+        ("\"fallback\":0", "\"fallback\":9"),
+        ("\"fallbacks\":[1]", "\"fallbacks\":[77]"),
         ("\"stops\":[", "\"stops\":[77,"),
         ("\"decisions\":[", "\"decisions\":[77,"),
         ("{\"run\":1}", "{\"run\":77}"),
@@ -154,7 +165,7 @@ fn a_snapshot_that_speaks_of_what_is_not_in_it_is_refused() {
     ] {
         assert!(GOLDEN.contains(was), "{was}");
         let why = refusal(&GOLDEN.replacen(was, is, 1));
-        assert!(why.ends_with(" in it") || why.contains("parent"), "{is}: {why}");
+        assert!(why.ends_with(" in it") || why.contains("parent") || why.contains("ticket"), "{is}: {why}");
     }
 }
 
@@ -191,8 +202,11 @@ fn a_snapshot_is_folded_on_from_where_it_was_taken() {
 #[test]
 fn an_ended_run_takes_a_few_hundred_bytes() {
     const RUNS: u32 = 10_000;
-    let submit =
-        Submit { spawn: ready(with(boss(), |request| request.target = "lead".into())), limits: Limits::CEILING };
+    let submit = Submit {
+        spawn: ready(with(boss(), |request| request.target = "lead".into())),
+        limits: Limits::CEILING,
+        fairness: Fairness::default(),
+    };
     let (id, tenant) = (RootId(0x01938f2e_7c00_7000_8000_0123456789ab), Tenant::default_tenant());
     let now = Timestamp(1_785_000_000_000);
     let mut tree = Tree::open(now, id, tenant, policy().into(), Surface::Guest, submit).unwrap();

@@ -22,6 +22,9 @@ pub fn tell(event: &Event) -> String {
             if life.attempt > 1 {
                 line += &format!(" in try {}", life.attempt);
             }
+            if let Some(plugin) = &life.plugin {
+                line += &format!(" of {plugin}");
+            }
             if let Some(fate) = life.fate {
                 line += &format!(" as {}", fate.as_str());
             }
@@ -33,6 +36,9 @@ pub fn tell(event: &Event) -> String {
             }
             if let Some(due) = life.not_before {
                 line += &format!(" at +{}", due.0 - START);
+            }
+            if let Some(place) = life.falls_back_to {
+                line += &format!(", falls back to {place}");
             }
             if let Some(late) = life.late {
                 line += &format!(", late: {}", late.as_str());

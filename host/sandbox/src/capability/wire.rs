@@ -78,6 +78,7 @@ pub(super) fn spawn_request(request: wire::SpawnRequest) -> Result<kernel::Spawn
         budget: request.budget.map(kernel::Budget::from).unwrap_or_default(),
         parent_close: request.parent_close.map(parent_close).unwrap_or_default(),
         priority: request.priority.map(priority).unwrap_or_default(),
+        fallbacks: Vec::new(),
     })
 }
 

@@ -20,6 +20,9 @@ struct Known {
     depth: u32,
     children: Vec<usize>,
     attempt: u32,
+    /// The first try of its plugin, and the fallback that this is, if it is one.
+    first_attempt: u32,
+    fallback: Option<u8>,
     active_since: Option<Timestamp>,
     waiting: bool,
     /// How it will end is settled.
@@ -169,6 +172,8 @@ impl Auditor {
             depth,
             children: Vec::new(),
             attempt: 1,
+            first_attempt: 1,
+            fallback: None,
             active_since: None,
             waiting: false,
             closed: false,
@@ -197,11 +202,17 @@ impl Auditor {
                 self.stopped(index, event.at, life)?;
                 let run = &mut self.runs[index];
                 must(!run.closed, "a run whose end is settled is not tried again")?;
-                let tries = run.spec.request.retry.map_or(1, |retry| retry.max_attempts);
-                must(life.attempt < tries, "max_attempts is not exceeded")?;
-                must(life.error.as_ref().is_some_and(|error| error.retryable), "only retryable errors are retried")?;
                 (run.attempt, run.waiting) = (life.attempt + 1, true);
-                Ok(())
+                if let Some(place) = life.falls_back_to {
+                    let next = run.fallback.map_or(0, |place| place + 1);
+                    must(place == next, "fallbacks are gone through in order, each once")?;
+                    must((place as usize) < run.spec.fallbacks.len(), "only fallbacks that were admitted are tried")?;
+                    (run.fallback, run.first_attempt) = (Some(place), run.attempt);
+                    return Ok(());
+                }
+                let tries = run.spec.request.retry.map_or(1, |retry| retry.max_attempts);
+                must(life.attempt + 1 - run.first_attempt < tries, "max_attempts is not exceeded")?;
+                must(life.error.as_ref().is_some_and(|error| error.retryable), "only retryable errors are retried")
             }
             Step::Closing => {
                 if life.guest_stopped {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Action, Backoff, Budget, Evaluate, Grant, JoinMode, JoinPolicy, Limits, Orchestrator, Outcome, ParentClose,
-    Payload, Plan, Planned, PlannedSpawn, PluginRef, Policy, Priority, Resolution, Retry, Role, RootId, RunError,
-    RunId, Scope, Spawn, SpawnGroup, SpawnRequest, Submit, Surface, Tenant, Tightening, Timestamp, Tree, Usage,
+    Action, Backoff, Budget, Evaluate, Fairness, Grant, JoinMode, JoinPolicy, Limits, Orchestrator, Outcome,
+    ParentClose, Payload, Plan, Planned, PlannedSpawn, PluginRef, Policy, Priority, Resolution, Retry, Role, RootId,
+    RunError, RunId, Scope, Spawn, SpawnGroup, SpawnRequest, Submit, Surface, Tenant, Tightening, Timestamp, Tree,
+    Usage,
 };
 
 use super::dice::Dice;
@@ -95,7 +96,8 @@ pub fn open(dice: &mut Dice, now: Timestamp) -> Tree {
     request.timeout_ms = dice.maybe(6, 20_000).map(|ms| ms + 1);
     let spawn = Spawn::new(request, Resolution::Found(plugin("lead")));
     let root = RootId(u128::from(dice.next()) << 64 | u128::from(dice.next()));
-    let submit = Submit { spawn, limits: Limits::CEILING };
+    let fairness = *dice.pick(&[Fairness::RoundRobin, Fairness::ShortestFirst]);
+    let submit = Submit { spawn, limits: Limits::CEILING, fairness };
     Tree::open(now, root, Tenant::default_tenant(), Arc::new(policy), Surface::Guest, submit)
         .unwrap_or_else(|denial| panic!("the root is admitted: {denial}"))
 }
@@ -143,8 +145,15 @@ pub fn spawn(dice: &mut Dice) -> Spawn {
         ParentClose::Abandon,
     ]);
     request.priority = *dice.pick(&[Priority::High, Priority::Medium, Priority::Low]);
-    let found = resolution(dice, target);
-    let mut spawn = Spawn::new(request, found);
+    if dice.one_in(4) {
+        request.fallbacks = (0..=dice.below(3)).map(|_| (*dice.pick(&["a", "ab", "b"])).into()).collect();
+    }
+    let mut found: Vec<Resolution> = Vec::new();
+    for name in std::iter::once(target).chain(request.fallbacks.iter().map(|name| &**name)) {
+        found.push(resolution(dice, name));
+    }
+    let fallbacks = found.split_off(1);
+    let mut spawn = Spawn { fallbacks, ..Spawn::new(request, found.remove(0)) };
     spawn.node_id = dice.maybe(5, 3).map(|n| format!("node{n}").into());
     spawn
 }
@@ -184,7 +193,8 @@ fn some_group(dice: &mut Dice) -> SpawnGroup {
 pub fn outcome(dice: &mut Dice) -> Outcome {
     match dice.below(10) {
         0..5 => Outcome::Completed(Payload::of(&dice.below(100)).unwrap_or_else(|error| panic!("{error}"))),
-        5..7 => Outcome::Failed(RunError { retryable: true, ..RunError::new("flaky", "try again") }),
+        5 => Outcome::Failed(RunError::circuit_open("it has failed too often")),
+        6 => Outcome::Failed(RunError { retryable: true, ..RunError::new("flaky", "try again") }),
         7..9 => Outcome::Failed(RunError::new("broken", "it is broken")),
         _ => Outcome::Stopped,
     }
