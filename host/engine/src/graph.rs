@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pleach_graph::plan::{NodeIx, Plan};
 use pleach_graph::source::Source;
 use pleach_graph::walk::{Ask, Walk};
-use pleach_kernel::{Payload, PluginRef, Role, RunError, RunId};
+use pleach_kernel::{Payload, PluginRef, RunError, RunId};
 use pleach_sandbox::{
     CallError, Evaluating, HostCalls, Live, LivePermit, NodeGroup, NodeQuestion, Plugin, Program, Running,
 };
@@ -52,7 +52,7 @@ impl Graphs {
 
     /// Keeps a compiled graph.
     pub(crate) fn keep(&self, digest: &Arc<str>, plan: Plan) -> Arc<Plugin> {
-        let plugin = Plugin::native(digest.clone(), Role::Agent, Arc::new(Graph(Arc::new(plan))));
+        let plugin = Plugin::graph(digest.clone(), Arc::new(Graph(Arc::new(plan))));
         let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
         if compiled.len() >= KEPT {
             // Whichever; what is running holds its own.

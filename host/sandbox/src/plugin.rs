@@ -27,7 +27,7 @@ pub struct Plugin {
 /// What a plugin runs as.
 pub(crate) enum Work {
     Component(Component),
-    Native(Arc<dyn Program>),
+    Native { program: Arc<dyn Program>, is_graph: bool },
 }
 
 /// A component that is compiled and linked.
@@ -41,7 +41,15 @@ pub(crate) struct Component {
 impl Plugin {
     /// A program that is part of the host. `digest` is whatever it is known by.
     pub fn native(digest: impl Into<Arc<str>>, role: Role, program: Arc<dyn Program>) -> Arc<Self> {
-        Arc::new(Self { digest: digest.into(), role, work: Work::Native(program), used: AtomicU64::new(0) })
+        let work = Work::Native { program, is_graph: false };
+        Arc::new(Self { digest: digest.into(), role, work, used: AtomicU64::new(0) })
+    }
+
+    /// A graph: a native agent that only waits for what it has spawned. It takes no
+    /// place among guests, and is never dropped from memory.
+    pub fn graph(digest: impl Into<Arc<str>>, program: Arc<dyn Program>) -> Arc<Self> {
+        let work = Work::Native { program, is_graph: true };
+        Arc::new(Self { digest: digest.into(), role: Role::Agent, work, used: AtomicU64::new(0) })
     }
 
     /// Of a component, `sha256:` and 64 hexadecimal digits over its bytes.
@@ -54,9 +62,9 @@ impl Plugin {
         self.role
     }
 
-    /// Whether it is part of the host, and takes nothing of a sandbox's.
-    pub fn is_native(&self) -> bool {
-        matches!(self.work, Work::Native(_))
+    /// Whether it was made by [`Plugin::graph`].
+    pub fn is_graph(&self) -> bool {
+        matches!(self.work, Work::Native { is_graph: true, .. })
     }
 
     pub(crate) fn work(&self) -> &Work {

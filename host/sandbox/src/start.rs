@@ -174,7 +174,7 @@ pub fn start_native(
     let plugin = plugin.clone();
     let task = async move {
         match plugin.work() {
-            Work::Native(program) => begun.native(program.as_ref()).await,
+            Work::Native { program, .. } => begun.native(program.as_ref()).await,
             Work::Component(_) => {
                 begun.finishing.with(Ending::Finished(outcome::host_failure(
                     "a component was started as a native program; it takes a sandbox to run it",
@@ -227,7 +227,7 @@ impl Begun {
     /// when the guest's turn comes: thousands may be in line before it.
     pub(crate) async fn run(self: Box<Self>, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
         match plugin.work() {
-            Work::Native(program) => Box::pin(self.native(program.as_ref())).await,
+            Work::Native { program, .. } => Box::pin(self.native(program.as_ref())).await,
             Work::Component(component) => Box::pin(self.component(component, &grounds)).await,
         }
     }

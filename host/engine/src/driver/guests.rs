@@ -25,7 +25,7 @@ pub(super) struct Guest {
     pub journal_len: u32,
     pub journal_in: u64,
     /// It is a graph: part of the host, and never dropped from memory.
-    pub is_native: bool,
+    pub is_graph: bool,
     /// It is being dropped from memory.
     pub parking: bool,
     /// What it waited for has come meanwhile.
@@ -125,7 +125,7 @@ impl Driver {
     /// A place for one more guest, if there is one; where there is none, say what is
     /// [wanted](Driver::wants). A graph takes nothing of what guests share.
     pub(super) fn take_place(&mut self, plugin: &Plugin) -> Option<(LivePermit, Option<Place>)> {
-        if plugin.is_native() {
+        if plugin.is_graph() {
             return Some((self.shared.graphs.permit()?, None));
         }
         let quotas = self.tree.policy().quotas;
@@ -172,8 +172,8 @@ impl Driver {
                 permit,
                 replay,
             };
-            let (attempt, is_native) = (run.attempt, plugin.is_native());
-            self.graphs += u32::from(is_native);
+            let (attempt, is_graph) = (run.attempt, plugin.is_graph());
+            self.graphs += u32::from(is_graph);
             let stop = self.shared.guests.start(&plugin, job, self.mailbox.clone());
             let guest = Guest {
                 attempt,
@@ -181,7 +181,7 @@ impl Driver {
                 meter,
                 journal_len,
                 journal_in: 0,
-                is_native,
+                is_graph,
                 parking: false,
                 woken: false,
                 looked_after: false,
@@ -222,14 +222,14 @@ impl Driver {
             return;
         }
         let guest = guest.remove();
-        self.graphs -= u32::from(guest.is_native);
+        self.graphs -= u32::from(guest.is_graph);
         self.waiting.forget(run);
         self.listeners.forget(run);
         if !self.decides() {
             return;
         }
         self.forget_journal(run, guest.journal_len, guest.journal_in);
-        if !guest.is_native {
+        if !guest.is_graph {
             self.try_ended(run, &finish.outcome, guest.trial);
         }
         self.tree.finish(self.shared.clock.now(), finish);

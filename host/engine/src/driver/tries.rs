@@ -10,7 +10,7 @@ impl Driver {
     /// Whether a try of this run may start, or why not. A graph has no circuit: it
     /// fails because of what it runs.
     pub(super) fn ask_circuit(&self, run: RunId, plugin: &Plugin, now: Timestamp) -> Result<Option<Trial>, RunError> {
-        match self.tree.run(run).filter(|_| !plugin.is_native()) {
+        match self.tree.run(run).filter(|_| !plugin.is_graph()) {
             Some(run) => self.circuits.ask(&run.plugin().name, now),
             None => Ok(None),
         }

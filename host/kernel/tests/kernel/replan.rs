@@ -247,7 +247,8 @@ fn another_replanner_for_the_same_children_is_a_conflict() {
     scene.fail(run);
     let mut ask = |target: &str, config: Option<Payload>| {
         let resolution = found("mend");
-        let ask = Evaluate { run_id: None, replanner: Some((target.into(), resolution)), config, among: None, node_id: None };
+        let ask =
+            Evaluate { run_id: None, replanner: Some((target.into(), resolution)), config, among: None, node_id: None };
         scene.calls += 1;
         let answer = scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask, site(scene.calls));
         scene.take();
