@@ -1,6 +1,6 @@
 //! Graphs, run by a host with real guests.
 
-use pleach_engine::graph_spec::source::Source;
+use pleach_engine::graph::source::Source;
 use pleach_engine::kernel::{Payload, RunStatus};
 use pleach_engine::{Ended, Error, Run, Submission};
 use serde_json::{Value, json};
@@ -190,14 +190,33 @@ tasks:
 
 #[tokio::test]
 async fn a_refusal_fails_its_node_and_is_in_the_log() {
-    let text = "spec_version: \"2.0\"\nnodes:\n  a: {spawn_run: {target: nobody}}\n";
+    let text = r#"
+spec_version: "2.0"
+policy: {max_fanout: 2}
+nodes:
+  a: {map: {over: input.items, target: echo}}
+  all: {join: {}}
+edges: [{from: a, to: all}]
+"#;
     let scene = Scene::new().await;
-    let run = start(&scene, text, json!({})).await;
+    let run = start(&scene, text, json!({"items": [1, 2, 3]})).await;
     let ended = wait(&run).await;
-    assert!(ended.error.unwrap().message.contains("target_not_found"));
+    assert!(ended.error.unwrap().message.contains("max_fanout"));
     let events = log(&run).await;
     let denied = events.iter().find(|event| event.event.ends_with("policy_deny")).unwrap();
     assert_eq!(denied.node_id.as_deref(), Some("a"));
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_this_host_would_refuse_is_told_before_anything_runs() {
+    let scene = Scene::new().await;
+    let text = "spec_version: \"2.0\"\ntasks: [{id: a, agent: nobody}, {id: b, agent: echo, scopes: [\"llm:x\"]}]";
+    let Err(Error::Graph { problems, .. }) = scene.host.submit(submission(text, &json!({}))).await else {
+        panic!("ran")
+    };
+    let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["target_not_found", "scope_exceeds_policy"]);
     scene.shut_down().await;
 }
 

@@ -7,6 +7,7 @@ mod amounts;
 mod artifacts;
 mod board;
 mod cancel;
+mod check;
 mod events;
 mod exit;
 mod file_limit;
@@ -59,12 +60,13 @@ enum Command {
     Tree(tree::Tree),
     Events(events::Show),
     Runs(runs::Runs),
+    Check(check::Check),
+    Graph(graph::Command),
     Cancel(cancel::Cancel),
     Gc(gc::Gc),
     Store(store::Command),
     Plugin(plugin::Command),
     Policy(policy::Command),
-    Graph(graph::Command),
 }
 
 /// Does what the program's arguments say and returns how it went.
@@ -96,13 +98,14 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
             Command::Resume(resume) => resume.execute(&place).await,
             Command::Tree(tree) => tree.execute(&place).await,
             Command::Events(events) => events.execute(&place).await,
+            Command::Check(check) => check.execute(&place).await,
+            Command::Graph(graph) => graph.execute(&place).await,
             Command::Runs(runs) => runs.execute(&place).await,
             Command::Cancel(cancel) => cancel.execute(&place).await,
             Command::Gc(gc) => gc.execute(&place).await,
             Command::Store(store) => store.execute(&place).await,
             Command::Plugin(plugin) => plugin.execute(&place).await,
             Command::Policy(policy) => policy.execute(&place).await,
-            Command::Graph(graph) => graph.execute(&place).await,
         }
     });
     // What still reads standard input, say, must not hold up the end.

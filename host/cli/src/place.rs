@@ -74,6 +74,11 @@ impl Place {
         self.open_with(more).await
     }
 
+    /// Whether there is a store to look at.
+    pub fn is_there(&self) -> bool {
+        self.path().is_some_and(Path::exists)
+    }
+
     fn check_existing(&self) -> Result<(), Mistake> {
         match self.path() {
             Some(path) if !path.exists() => {

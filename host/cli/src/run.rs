@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use pleach_engine::graph_spec::source::Source;
+use pleach_engine::graph::source::Source;
 use pleach_engine::kernel::{Budget, Code, Grant, Scope, Tightening, Usage};
 use pleach_engine::{Ended, Error, Host, Plugin, Submission};
 

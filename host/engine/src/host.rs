@@ -21,7 +21,7 @@ use crate::dispatch::Dispatcher;
 use crate::driver::calls::over_stored_bytes;
 use crate::driver::{Driver, Shared};
 use crate::error::Error;
-use crate::graph::Graphs;
+use crate::graphs::Graphs;
 use crate::guests::Guests;
 use crate::habits::Habits;
 use crate::live::{Inner, Leaving};
@@ -104,6 +104,15 @@ impl Host {
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.inner.shared.store
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.shared.registry
+    }
+
+    /// What no policy goes beyond here.
+    pub(crate) fn ceilings(&self) -> &Limits {
+        &self.inner.ceilings
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -271,7 +280,7 @@ impl Host {
             denial.policy_version = policy.version;
             return Err(Error::Denied(Box::new(denial)));
         }
-        let plan = match pleach_graph::compile(&source).into_plan() {
+        let plan = match self.compile_under(&source, policy.clone()).await?.into_plan() {
             Ok(plan) => plan,
             Err(problems) => return Err(Error::Graph { file: source, problems }),
         };
@@ -410,7 +419,7 @@ impl Host {
 }
 
 /// What serde could not check about a policy.
-fn check_policy(policy: &Policy) -> Result<(), Error> {
+pub(crate) fn check_policy(policy: &Policy) -> Result<(), Error> {
     let lists = policy.orchestrators.values().map(|entry| &entry.targets).chain([&policy.targets]);
     for target in lists.flatten() {
         let name = target.strip_suffix('*').unwrap_or(target);

@@ -117,7 +117,7 @@ impl Run {
     pub async fn graph(&self) -> Result<Option<Source>, Error> {
         let tree = self.fold().await?;
         let Some(plugin) = tree.run(self.id).map(|run| run.spec.plugin.clone()) else { return Ok(None) };
-        crate::graph::read(self.host.store().as_ref(), &plugin).await
+        crate::graphs::read(self.host.store().as_ref(), &plugin).await
     }
 
     /// Cancels the run and everything it caused, wherever it runs, and waits

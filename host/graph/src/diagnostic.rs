@@ -53,27 +53,43 @@ impl Diagnostic {
 
 /// Problems, in the order they were found.
 #[derive(Clone, Debug, Default)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    all: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+}
 
-/// So many are kept; a file with more is wrong from the ground up.
+/// So many errors are kept, and so many warnings; a file with more is wrong from
+/// the ground up.
 const MOST: usize = 1_000;
 
 impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.0.len() < MOST {
-            self.0.push(diagnostic);
+        let kept = match diagnostic.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *kept += 1;
+        if *kept <= MOST {
+            self.all.push(diagnostic);
         }
     }
 
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.errors > 0
+    }
+
+    /// Whether there is a problem of this kind.
+    pub(crate) fn has(&self, code: &str) -> bool {
+        self.all.iter().any(|diagnostic| diagnostic.code == code)
     }
 
     /// In the order of the file, errors before warnings at one place, each once.
     pub fn sorted(mut self) -> Vec<Diagnostic> {
-        self.0.sort_by(|a, b| (a.span, a.severity, a.code, &a.message).cmp(&(b.span, b.severity, b.code, &b.message)));
-        self.0.dedup();
-        self.0
+        self.all
+            .sort_by(|a, b| (a.span, a.severity, a.code, &a.message).cmp(&(b.span, b.severity, b.code, &b.message)));
+        self.all.dedup();
+        self.all
     }
 }
 
@@ -96,7 +112,9 @@ impl fmt::Display for OneLine<'_> {
 /// The most alike of several names, where one is alike enough to be what was
 /// meant.
 pub(crate) fn most_alike<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = wrong.chars().count().max(3) / 3;
+    let len = wrong.chars().count();
+    // Something of it has to be left.
+    let most = (len.max(3) / 3).min(len.saturating_sub(1));
     names
         .into_iter()
         .filter(|name| name.len().abs_diff(wrong.len()) <= 4)
@@ -124,11 +142,11 @@ mod tests {
     fn problems_come_in_the_order_of_the_file_and_once() {
         let mut all = Diagnostics::default();
         let at = |start| Span { start, len: 1 };
-        all.push(Diagnostic::warning("w", at(5), "later"));
-        all.push(Diagnostic::error("e", at(1), "first"));
-        all.push(Diagnostic::error("e", at(1), "first"));
+        all.push(Diagnostic::warning("cycle", at(5), "later"));
+        all.push(Diagnostic::error("syntax", at(1), "first"));
+        all.push(Diagnostic::error("syntax", at(1), "first"));
         assert!(all.has_errors());
         let codes: Vec<_> = all.sorted().into_iter().map(|one| one.code).collect();
-        assert_eq!(codes, ["e", "w"]);
+        assert_eq!(codes, ["syntax", "cycle"]);
     }
 }

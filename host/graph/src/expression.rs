@@ -18,6 +18,7 @@ use cel::{Context, Env};
 use pleach_kernel::Payload;
 use serde_json::Value as Json;
 
+use crate::types::{self, Look, Reading, Type};
 use budget::Budget;
 use value::{from_json, to_json};
 
@@ -60,6 +61,7 @@ pub struct Expression {
     text: Arc<str>,
     form: Form,
     references: Vec<Reference>,
+    reading: Arc<Reading>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,17 +102,20 @@ impl Expression {
         }
         if let Some(path) = as_path(text) {
             let references = reference_of_path(&path)?.into_iter().collect();
-            return Ok(Self { text: text.into(), form: Form::Path(path), references });
+            let reading = Arc::new(types::read_path(&path, text));
+            return Ok(Self { text: text.into(), form: Form::Path(path), references, reading });
         }
-        let mut expression = Parser::new()
+        let (mut expression, info) = Parser::new()
             .max_recursion_depth(MAX_NESTING)
-            .parse(text)
+            .parse_with_source_info(text)
             .map_err(|errors| parse_mistake(text, &errors))?;
         let mut references = BTreeSet::new();
         collect(&expression, &mut Vec::new(), &mut references)?;
+        // Before the meter is put in, which is nobody's expression.
+        let reading = Arc::new(types::read(&expression, &info, text));
         bound(&mut expression, 0)?;
         let references = references.into_iter().collect();
-        Ok(Self { text: text.into(), form: Form::Cel(Arc::new(expression)), references })
+        Ok(Self { text: text.into(), form: Form::Cel(Arc::new(expression)), references, reading })
     }
 
     pub fn text(&self) -> &str {
@@ -120,6 +125,32 @@ impl Expression {
     /// What it looks at, each once.
     pub fn references(&self) -> &[Reference] {
         &self.references
+    }
+
+    /// What its value is, as far as that is known before it runs.
+    pub fn kind(&self) -> Type {
+        self.reading.kind
+    }
+
+    /// Each place in it that looks at something from outside.
+    pub fn looks(&self) -> &[Look] {
+        &self.reading.looks
+    }
+
+    /// What of it can never work.
+    pub fn doubts(&self) -> &[Mistake] {
+        &self.reading.doubts
+    }
+
+    /// How many items it has, where it is a list that is written out.
+    pub fn literal_len(&self) -> Option<usize> {
+        match &self.form {
+            Form::Cel(expression) => match &expression.expr {
+                Expr::List(list) => Some(list.elements.len()),
+                _ => None,
+            },
+            Form::Path(_) => None,
+        }
     }
 
     /// Its fields in order, where it is nothing but a name and fields.
@@ -387,7 +418,7 @@ fn parse_mistake(text: &str, errors: &ParseErrors) -> Mistake {
     }
     if text.contains(" and ") || text.contains(" or ") || text.contains(" not ") {
         mistake = mistake.hint("CEL writes `&&`, `||` and `!`");
-    } else if text.contains("===") || text.contains(" = ") {
+    } else if text.contains("===") || text.contains('=') && !text.contains("==") {
         mistake = mistake.hint("CEL compares with `==`");
     }
     mistake
@@ -397,7 +428,8 @@ fn parse_mistake(text: &str, errors: &ParseErrors) -> Mistake {
 fn plainly(message: &str) -> String {
     let message = message.trim().trim_start_matches("Syntax error: ");
     let what = message.split(" expecting ").next().unwrap_or(message);
-    let unexpected = ["mismatched input ", "extraneous input ", "no viable alternative at input "];
+    let unexpected =
+        ["mismatched input ", "extraneous input ", "no viable alternative at input ", "token recognition error at: "];
     match unexpected.iter().find_map(|before| what.strip_prefix(before)) {
         Some(token) if token.contains("<EOF>") => "it ends too early".to_owned(),
         Some(token) => format!("`{}` is not expected here", token.trim_matches('\'')),

@@ -1,5 +1,7 @@
 //! File: a graph as its file says it, node by node, before anything is linked.
 
+use std::collections::HashSet;
+
 use crate::at::At;
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
 use crate::read::read;
@@ -11,12 +13,17 @@ use crate::tree::{Entry, Tree, Value, parse};
 pub const MAX_NODES: usize = 100_000;
 
 /// A graph as it was written.
+#[derive(Default)]
 pub(crate) struct File {
     pub settings: Settings,
     pub nodes: Vec<Named>,
     pub edges: Vec<Edge>,
     /// Whether it is in the short form.
     pub is_tasks: bool,
+    /// Nodes that are there and could not be read.
+    pub unread: HashSet<String>,
+    /// Whether there is an edge that could not be read.
+    pub has_unread_edges: bool,
 }
 
 /// A node and its name.
@@ -59,9 +66,9 @@ pub(crate) fn read_file(source: &Source, found: &mut Diagnostics) -> Option<File
         found.push(problem.hint(format!("write `spec_version: \"{SPEC_VERSION}\"`")));
     }
     let settings = settings.unwrap_or_default();
-    let mut file = File { settings, nodes: Vec::new(), edges: Vec::new(), is_tasks: false };
+    let mut file = File { settings, ..File::default() };
     match (part("nodes"), part("tasks")) {
-        (Some(nodes), None) => file.nodes = read_nodes(nodes, found),
+        (Some(nodes), None) => read_nodes(nodes, &mut file, found),
         (None, Some(tasks)) => read_tasks(tasks, &mut file, found),
         (None, None) => {
             let problem = Diagnostic::error("missing_field", top, "`nodes` is missing");
@@ -77,7 +84,7 @@ pub(crate) fn read_file(source: &Source, found: &mut Diagnostics) -> Option<File
             let problem = Diagnostic::error("two_kinds", edges.key_span, "tasks have no `edges`");
             found.push(problem.hint("say what a task waits for under its `needs`"));
         } else {
-            file.edges = read_edges(edges, found);
+            read_edges(edges, &mut file, found);
         }
     }
     if file.nodes.len() > MAX_NODES {
@@ -115,25 +122,26 @@ fn split(entries: Vec<Entry>, found: &mut Diagnostics) -> (Vec<Entry>, Vec<Entry
     (parts, settings)
 }
 
-fn read_nodes(part: &Entry, found: &mut Diagnostics) -> Vec<Named> {
+fn read_nodes(part: &Entry, file: &mut File, found: &mut Diagnostics) {
     let Value::Map(entries) = &part.value.value else {
         let message = format!("expected a map from ids to nodes, found {}", part.value.value.kind());
         let problem = Diagnostic::error("wrong_type", part.key_span, message);
         found.push(problem.hint("write `ID:` and below it what kind of node it is, such as `spawn_run:`"));
-        return Vec::new();
+        return;
     };
-    let mut nodes: Vec<Named> = Vec::with_capacity(entries.len());
+    file.nodes.reserve(entries.len());
     for entry in entries {
-        if let Some(node) = read::<Node>(&entry.value, entry.key_span, found) {
-            nodes.push(Named { id: At { value: entry.key.clone(), span: entry.key_span }, node });
+        match read::<Node>(&entry.value, entry.key_span, found) {
+            Some(node) => file.nodes.push(Named { id: At { value: entry.key.clone(), span: entry.key_span }, node }),
+            None => drop(file.unread.insert(entry.key.clone())),
         }
     }
-    nodes
 }
 
-fn read_edges(part: &Entry, found: &mut Diagnostics) -> Vec<Edge> {
-    let Some(items) = list(part, "edges", "write `- {from: ID, to: ID}` for each", found) else { return Vec::new() };
-    items.iter().filter_map(|item| read::<Edge>(item, item.span, found)).collect()
+fn read_edges(part: &Entry, file: &mut File, found: &mut Diagnostics) {
+    let items = list(part, "edges", "write `- {from: ID, to: ID}` for each", found);
+    file.edges = items.unwrap_or_default().iter().filter_map(|item| read::<Edge>(item, item.span, found)).collect();
+    file.has_unread_edges = items.is_none_or(|items| file.edges.len() < items.len());
 }
 
 /// Each task is a node that runs an agent, and each need an edge.
@@ -141,7 +149,12 @@ fn read_tasks(part: &Entry, file: &mut File, found: &mut Diagnostics) {
     file.is_tasks = true;
     let Some(items) = list(part, "tasks", "write `- {id: ID, agent: NAME}` for each", found) else { return };
     for item in items {
-        let Some(task) = read::<Task>(item, item.span, found) else { continue };
+        let Some(task) = read::<Task>(item, item.span, found) else {
+            let Value::Map(entries) = &item.value else { continue };
+            let id = entries.iter().find(|entry| entry.key == "id").map(|entry| &entry.value.value);
+            file.unread.extend(id.and_then(|id| if let Value::Text(id) = id { Some(id.clone()) } else { None }));
+            continue;
+        };
         let Task { id, needs, .. } = &task;
         file.edges.extend(needs.iter().map(|need| Edge { from: need.clone(), to: id.clone(), when: None }));
         let id = id.clone();

@@ -9,10 +9,12 @@
 //! Nothing here runs anything: no clock, no IO, no async.
 
 mod at;
+mod check;
 pub mod diagnostic;
 pub mod draw;
 pub mod expression;
 mod file;
+pub mod language;
 mod link;
 pub mod plan;
 mod read;
@@ -22,10 +24,13 @@ pub mod spec;
 pub mod template;
 mod text;
 mod tree;
+pub mod types;
 pub mod walk;
 
 pub use at::At;
 pub use text::{Cel, Json, Template};
+
+use pleach_kernel::{Policy, Resolution};
 
 use diagnostic::{Diagnostic, Diagnostics};
 use plan::Plan;
@@ -50,11 +55,36 @@ impl Compiled {
     }
 }
 
+/// What only the host knows that a graph is to run on.
+pub trait Surroundings {
+    /// What the tenant allows, with the host's own ceilings.
+    fn policy(&self) -> &Policy;
+
+    /// What a target means in the tenant's registry; none where nobody knows, so
+    /// that only the policy is held against it.
+    fn resolve(&self, target: &str) -> Option<Resolution>;
+}
+
 /// Reads, links and checks a graph.
 pub fn compile(source: &Source) -> Compiled {
+    compile_with(source, None)
+}
+
+/// The same, with all that this host and this policy would refuse.
+pub fn compile_for(source: &Source, surroundings: &dyn Surroundings) -> Compiled {
+    compile_with(source, Some(surroundings))
+}
+
+fn compile_with(source: &Source, surroundings: Option<&dyn Surroundings>) -> Compiled {
     let mut found = Diagnostics::default();
     let file = file::read_file(source, &mut found);
     let plan = file.map(|file| link::link(file, source, &mut found));
+    if let Some(plan) = &plan {
+        check::check(plan, source, &mut found);
+        if let Some(surroundings) = surroundings {
+            check::check_against(plan, surroundings, &mut found);
+        }
+    }
     Compiled { source: source.clone(), plan, problems: found.sorted() }
 }
 

@@ -2,19 +2,20 @@
 //! said of one node by itself is said here.
 
 mod edges;
+mod joins;
 mod runs;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use pleach_kernel::{JoinMode, JoinPolicy, Tightening};
+use pleach_kernel::Tightening;
 
 use crate::at::At;
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
 use crate::file::{File, Named};
 use crate::plan::{
-    DEFAULT_ROUTE, Failing, GroupJoin, JOIN_HANDLES, JUDGE_HANDLES, Judge, Kind, Node, NodeIx, Output, Plan, Plugin,
-    REPLAN_HANDLES, Replan, Router, Settings,
+    DEFAULT_ROUTE, Failing, GroupJoin, JOIN_HANDLES, JUDGE_HANDLES, Judge, Kind, Lost, Node, NodeIx, Output, Plan,
+    Plugin, REPLAN_HANDLES, Replan, Router, Settings,
 };
 use crate::schema::Schema;
 use crate::source::{Source, Span};
@@ -31,17 +32,25 @@ const WINDOW: u32 = 64;
 /// The most that may be.
 const MAX_WINDOW: u32 = 10_000;
 
+/// For so many wrong names it is looked for what was meant: that takes as long as
+/// the graph is large.
+const MOST_GUESSES: usize = 20;
+
 pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan {
-    let mut linker = Linker { source, found, by_id: HashMap::with_capacity(file.nodes.len()), kinds: Vec::new() };
-    let File { settings, nodes, edges, is_tasks } = file;
+    let by_id = HashMap::with_capacity(file.nodes.len());
+    let mut linker = Linker { source, found, by_id, kinds: Vec::new(), unread: file.unread, guesses: 0 };
+    let File { settings, nodes, edges, is_tasks, has_unread_edges, .. } = file;
     let name = linker.name(&settings);
     let description = settings.description.clone();
     let settings = linker.settings(settings);
     let nodes = linker.index(nodes);
     let mut nodes: Vec<Node> = nodes.into_iter().map(|named| linker.node(named)).collect();
     let edges = linker.edges(edges, &mut nodes);
-    let by_id = std::mem::take(&mut linker.by_id);
-    let mut plan = Plan { name, description, settings, nodes, edges, by_id, is_tasks };
+    if has_unread_edges {
+        nodes.iter_mut().for_each(|node| node.lost = Lost { incoming: true, outgoing: true });
+    }
+    let (by_id, unread) = (std::mem::take(&mut linker.by_id), std::mem::take(&mut linker.unread));
+    let mut plan = Plan { name, description, settings, nodes, edges, by_id, is_tasks, unread };
     linker.joins(&mut plan);
     plan
 }
@@ -52,6 +61,10 @@ struct Linker<'a> {
     by_id: HashMap<Arc<str>, NodeIx>,
     /// What each join says of its group, by the join's place.
     kinds: Vec<(NodeIx, spec::Join)>,
+    /// Nodes that could not be read: nothing is said of whoever names them.
+    unread: HashSet<String>,
+    /// Names of nodes that were wrong so far.
+    guesses: usize,
 }
 
 impl Linker<'_> {
@@ -73,6 +86,10 @@ impl Linker<'_> {
     }
 
     fn settings(&mut self, settings: spec::Settings) -> Settings {
+        if let Some(timeout) = settings.timeout_ms.as_ref().filter(|timeout| timeout.value == 0) {
+            let problem = Diagnostic::error("invalid_value", timeout.span, "a graph of 0 ms cannot be");
+            self.found.push(problem.hint("leave it out for a graph without a deadline"));
+        }
         let limits = settings.policy.as_ref().map(|policy| policy.value.clone()).unwrap_or_default();
         let number = |limit: &Option<At<u32>>| limit.as_ref().map(|limit| limit.value);
         Settings {
@@ -135,8 +152,14 @@ impl Linker<'_> {
         if let Some(node) = self.by_id.get(name.as_str()) {
             return Some(*node);
         }
+        if self.unread.contains(name.as_str()) {
+            return None;
+        }
         let mut problem = Diagnostic::error("unknown_node", name.span, format!("there is no node `{}`", name.value));
-        if let Some(other) = most_alike(name, self.by_id.keys().map(|id| &**id)) {
+        self.guesses += 1;
+        if self.guesses <= MOST_GUESSES
+            && let Some(other) = most_alike(name, self.by_id.keys().map(|id| &**id))
+        {
             problem = problem.hint(format!("did you mean `{other}`?"));
         }
         self.found.push(problem);
@@ -148,7 +171,7 @@ impl Linker<'_> {
         let (kind, handles, on_failure) = self.kind(place, &id, node);
         let (span, handles) = (id.span, handles.into_iter().map(Arc::from).collect());
         let id = id.value.into();
-        Node { id, span, kind, on_failure, handles, incoming: Vec::new(), outgoing: Vec::new() }
+        Node { id, span, kind, on_failure, handles, incoming: Vec::new(), outgoing: Vec::new(), lost: Lost::default() }
     }
 
     fn kind(&mut self, place: NodeIx, id: &At<String>, node: spec::Node) -> (Kind, Vec<String>, spec::OnFailure) {
@@ -277,7 +300,15 @@ impl Linker<'_> {
                 self.found.push(Diagnostic::error(code, name.span, message).hint("give it another name"));
                 continue;
             }
-            equals.push(route.equals.as_ref().map_or_else(|| name.as_str().into(), |equals| equals.value.value()));
+            let value = route.equals.as_ref().map_or_else(|| name.as_str().into(), |equals| equals.value.value());
+            if let Some(first) = equals.iter().position(|other| *other == value) {
+                let span = route.equals.as_ref().map_or(name.span, |equals| equals.span);
+                let message =
+                    format!("the route `{}` is never taken: `{}` equals the same", name.value, handles[first]);
+                let problem = Diagnostic::warning("route_never_taken", span, message);
+                self.found.push(problem.hint("the first that equals the key is taken: give it another `equals`"));
+            }
+            equals.push(value);
             handles.push(name.value.clone());
         }
         if node.routes.is_empty() {
@@ -328,6 +359,7 @@ impl Linker<'_> {
     fn replan(&mut self, id: &At<String>, node: spec::Replan) -> Replan {
         let target = node.target.as_ref().map(|at| at.span);
         self.only_with("target", target.is_some(), &[("config", node.config.as_ref().map(|at| at.span))]);
+        node.target.iter().for_each(|target| self.check_target(target));
         let of = node.of.iter().filter_map(|name| Some((self.named(name)?, name.span))).collect();
         Replan {
             of,
@@ -354,121 +386,6 @@ impl Linker<'_> {
             Failing { code: code.value.into(), message, retryable }
         });
         Output { value: self.template(node.value.as_ref()).unwrap_or_else(null), error }
-    }
-
-    /// Gives every group what its join says, and every join its group.
-    fn joins(&mut self, plan: &mut Plan) {
-        for (place, said) in std::mem::take(&mut self.kinds) {
-            let Some(group) = self.group_of(plan, place, &said) else { continue };
-            if let Kind::Join { group: named, .. } = &mut plan.nodes[place].kind {
-                *named = Some(group);
-            }
-            let mode = said.mode.as_ref().map_or(spec::JoinMode::BestEffort, |mode| mode.value);
-            let policy = JoinPolicy {
-                mode: kernel_mode(mode),
-                quorum: said.quorum.as_ref().map(|quorum| quorum.value),
-                timeout_ms: said.timeout_ms.as_ref().map(|timeout| timeout.value),
-            };
-            let (mode_span, quorum_span) =
-                (said.mode.as_ref().map(|at| at.span), said.quorum.as_ref().map(|at| at.span));
-            self.quorum(plan, place, group, &said);
-            let (first, span) = (joined_by(plan, group), plan.nodes[place].span);
-            if let Some(first) = first {
-                let message = format!("the group `{}` is joined twice", plan.nodes[group].id);
-                let problem = Diagnostic::error("joined_twice", span, message)
-                    .hint("a group is decided once: use the output of the first join")
-                    .related(plan.nodes[first].span, "joined here first");
-                self.found.push(problem);
-                continue;
-            }
-            if let Kind::SpawnGroup { join, .. } | Kind::Map { join, .. } = &mut plan.nodes[group].kind {
-                *join = GroupJoin { policy, node: Some(place), mode_span, quorum_span };
-            }
-        }
-    }
-
-    /// The group that a join waits for: the one it names, or the one that an edge
-    /// leads from.
-    fn group_of(&mut self, plan: &Plan, place: NodeIx, said: &spec::Join) -> Option<NodeIx> {
-        let join = &plan.nodes[place];
-        if let Some(name) = &said.group {
-            let group = plan.find(name)?;
-            let kind = &plan.nodes[group].kind;
-            if kind.is_group() {
-                return Some(group);
-            }
-            let message = format!("`{}` is a {} and makes no group", name.value, kind.name());
-            let problem = Diagnostic::error("join_without_group", name.span, message);
-            self.found.push(problem.hint("name a `spawn_group` or a `map`"));
-            return None;
-        }
-        let before = join.incoming.iter().map(|edge| plan.edges[*edge].from);
-        let mut groups: Vec<NodeIx> = before.filter(|node| plan.nodes[*node].kind.is_group()).collect();
-        groups.dedup();
-        match groups.as_slice() {
-            [group] => Some(*group),
-            [] => {
-                let problem =
-                    Diagnostic::error("join_without_group", join.span, format!("the join `{}` has no group", join.id));
-                self.found
-                    .push(problem.hint("lead an edge to it from a `spawn_group` or a `map`, or name one as `group`"));
-                None
-            }
-            [first, second, ..] => {
-                let (first, second) = (&plan.nodes[*first].id, &plan.nodes[*second].id);
-                let message =
-                    format!("the join `{}` comes after `{first}` and `{second}`, and joins one group", join.id);
-                let problem = Diagnostic::error("join_without_group", join.span, message);
-                self.found.push(problem.hint(format!("write `group: {first}`, and give `{second}` a join of its own")));
-                None
-            }
-        }
-    }
-
-    fn quorum(&mut self, plan: &Plan, place: NodeIx, group: NodeIx, said: &spec::Join) {
-        let is_quorum = said.mode.as_ref().is_some_and(|mode| mode.value == spec::JoinMode::Quorum);
-        let members = match &plan.nodes[group].kind {
-            Kind::SpawnGroup { members, .. } => Some(members.len() as u32),
-            _ => None,
-        };
-        let (span, message, hint) = match (&said.quorum, is_quorum) {
-            (None, false) => return,
-            (None, true) => {
-                let span = said.mode.as_ref().map_or(plan.nodes[place].span, |mode| mode.span);
-                (span, "mode `quorum` needs a quorum".to_owned(), "write `quorum: 2`, or how many have to complete")
-            }
-            (Some(quorum), false) => {
-                (quorum.span, "a quorum is for mode `quorum` only".to_owned(), "write `mode: quorum`")
-            }
-            (Some(quorum), true) if quorum.value == 0 => {
-                (quorum.span, "a quorum of 0 is none".to_owned(), "it is at least 1")
-            }
-            (Some(quorum), true) => match members {
-                Some(members) if quorum.value > members => {
-                    let message = format!("a quorum of {} of {members} can never be reached", quorum.value);
-                    (quorum.span, message, "it is at most the number of targets")
-                }
-                _ => return,
-            },
-        };
-        self.found.push(Diagnostic::error("invalid_quorum", span, message).hint(hint));
-    }
-}
-
-fn joined_by(plan: &Plan, group: NodeIx) -> Option<NodeIx> {
-    match &plan.nodes[group].kind {
-        Kind::SpawnGroup { join, .. } | Kind::Map { join, .. } => join.node,
-        _ => None,
-    }
-}
-
-fn kernel_mode(mode: spec::JoinMode) -> JoinMode {
-    match mode {
-        spec::JoinMode::BestEffort => JoinMode::BestEffort,
-        spec::JoinMode::All => JoinMode::All,
-        spec::JoinMode::FailFast => JoinMode::FailFast,
-        spec::JoinMode::Quorum => JoinMode::Quorum,
-        spec::JoinMode::FirstSuccess => JoinMode::FirstSuccess,
     }
 }
 

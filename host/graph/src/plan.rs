@@ -1,7 +1,7 @@
 //! Plan: a graph as a run walks it. Names are places, templates are compiled,
 //! and what the file left out has its default.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pleach_kernel::{Budget, Grant, JoinPolicy, Limits, ParentClose, Priority, Retry, Tightening};
@@ -30,6 +30,8 @@ pub struct Plan {
     pub(crate) by_id: HashMap<Arc<str>, NodeIx>,
     /// Whether it was written as tasks.
     pub is_tasks: bool,
+    /// Nodes that are in the file and could not be read, which was told.
+    pub(crate) unread: HashSet<String>,
 }
 
 impl Plan {
@@ -92,6 +94,16 @@ pub struct Node {
     pub handles: Vec<Arc<str>>,
     pub incoming: Vec<EdgeIx>,
     pub outgoing: Vec<EdgeIx>,
+    /// Whether an edge to it, or one from it, is in the file and could not be linked:
+    /// what would be said of its edges is not said.
+    pub(crate) lost: Lost,
+}
+
+/// Edges of a node that could not be linked, which was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lost {
+    pub incoming: bool,
+    pub outgoing: bool,
 }
 
 /// One edge.

@@ -138,25 +138,27 @@ impl Compiler<'_> {
     }
 
     fn text(&mut self, text: &str, span: Span) -> Form {
+        let mut spelling = Spelling::new(self.source, span, text);
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = 0;
-        while let Some(at) = text[rest..].find("${{").map(|at| rest + at) {
+        while let Some(at) = text[rest..].find(OPEN).map(|at| rest + at) {
+            spelling.advance();
             if text[rest..at].ends_with('$') {
                 plain.push_str(&text[rest..at - 1]);
-                plain.push_str("${{");
-                rest = at + 3;
+                plain.push_str(OPEN);
+                rest = at + OPEN.len();
                 continue;
             }
             plain.push_str(&text[rest..at]);
-            let inner = at + 3;
+            let inner = at + OPEN.len();
             let Some(len) = end_of_expression(&text[inner..]) else {
-                let place = place_within(self.source, span, text, at..text.len());
+                let place = spelling.place(at..text.len());
                 let problem = Diagnostic::error("expression", place, "`${{` is not closed");
                 self.found.push(problem.hint("close it with `}}`, or write `$${{` for the characters themselves"));
                 return Form::Plain(Json::Null);
             };
-            let one = compile_at(&text[inner..inner + len], self.source, span, text, inner, self.found);
+            let one = compile_at(inner..inner + len, &spelling, self.found);
             if !plain.is_empty() {
                 pieces.push(Piece::Plain(std::mem::take(&mut plain)));
             }
@@ -178,6 +180,9 @@ impl Compiler<'_> {
     }
 }
 
+/// What an expression begins with in a text.
+const OPEN: &str = "${{";
+
 /// Compiles a field that is an expression as a whole.
 pub(crate) fn compile_expression(
     text: &str,
@@ -186,29 +191,34 @@ pub(crate) fn compile_expression(
     found: &mut Diagnostics,
 ) -> Option<(Expression, Span)> {
     // People know the braces from templates and write them here too.
-    let inner = text.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
+    let inner = text.trim().strip_prefix(OPEN).and_then(|rest| rest.strip_suffix("}}"));
     let bare = inner.unwrap_or(text);
     let from = text.find(bare).unwrap_or(0);
-    compile_at(bare, source, span, text, from, found)
+    compile_at(from..from + bare.len(), &Spelling::new(source, span, text), found)
 }
 
-/// Compiles what stands from `from` on in a text of the file.
-fn compile_at(
-    expression: &str,
-    source: &Source,
-    span: Span,
-    text: &str,
-    from: usize,
-    found: &mut Diagnostics,
-) -> Option<(Expression, Span)> {
-    let lead = expression.len() - expression.trim_start().len();
-    let start = from + lead;
-    let whole = place_within(source, span, text, start..start + expression.trim().len());
+/// Compiles a part of a text of the file.
+fn compile_at(part: Range<usize>, spelling: &Spelling<'_>, found: &mut Diagnostics) -> Option<(Expression, Span)> {
+    let expression = &spelling.text[part.clone()];
+    let start = part.start + expression.len() - expression.trim_start().len();
+    let whole = spelling.place(start..start + expression.trim().len());
+    let place = |at: Option<(usize, usize)>| {
+        at.map_or(whole, |(at, len)| match spelling.place(start + at..start + at + len) {
+            place if place == spelling.span => whole,
+            place => place,
+        })
+    };
     match Expression::compile(expression) {
-        Ok(compiled) => Some((compiled, whole)),
+        Ok(compiled) => {
+            for Mistake { message, hint, at } in compiled.doubts() {
+                let mut problem = Diagnostic::error("type_error", place(*at), message);
+                problem.hint.clone_from(hint);
+                found.push(problem);
+            }
+            Some((compiled, whole))
+        }
         Err(Mistake { message, hint, at }) => {
-            let place = at.map_or(whole, |(at, len)| place_within(source, span, text, start + at..start + at + len));
-            let mut problem = Diagnostic::error("expression", place, message);
+            let mut problem = Diagnostic::error("expression", place(at), message);
             problem.hint = hint;
             found.push(problem);
             None
@@ -216,12 +226,43 @@ fn compile_at(
     }
 }
 
-/// Where a part of a text stands in the file; the whole text where the file spells
-/// it otherwise.
-fn place_within(source: &Source, span: Span, text: &str, part: Range<usize>) -> Span {
-    match source.slice(span).find(text) {
-        Some(at) => Span::new(span.start as usize + at + part.start, part.len()),
-        None => span,
+/// How the file spells a text: as it is, or with escapes and indentation, among
+/// which its parts are looked for.
+struct Spelling<'a> {
+    source: &'a Source,
+    span: Span,
+    text: &'a str,
+    /// Where the text begins, if it is spelt as it is.
+    verbatim: Option<usize>,
+    /// If not: where to look, from the beginning of the expression that is read on.
+    cursor: usize,
+}
+
+impl<'a> Spelling<'a> {
+    fn new(source: &'a Source, span: Span, text: &'a str) -> Self {
+        Self { source, span, text, verbatim: source.slice(span).find(text), cursor: 0 }
+    }
+
+    /// Goes on to the next expression.
+    fn advance(&mut self) {
+        if self.verbatim.is_none()
+            && let Some(at) = self.source.slice(self.span)[self.cursor..].find(OPEN)
+        {
+            self.cursor += at + OPEN.len();
+        }
+    }
+
+    /// Where a part of the text stands; the whole text where the part is not found.
+    fn place(&self, part: Range<usize>) -> Span {
+        let start = self.span.start as usize;
+        if let Some(at) = self.verbatim {
+            return Span::new(start + at + part.start, part.len());
+        }
+        let rest = self.source.slice(self.span).get(self.cursor..).unwrap_or_default();
+        match rest.find(&self.text[part.clone()]).filter(|_| !part.is_empty()) {
+            Some(at) => Span::new(start + self.cursor + at, part.len()),
+            None => self.span,
+        }
     }
 }
 
@@ -309,6 +350,8 @@ mod tests {
             ("a: \"x ${{ input. }}\"", "."),
             ("a: 'open ${{ input'", "${{ input"),
             ("a: ${{ }}", ""),
+            ("a: \"x \\\" 1 + ${{ 1 + }}\"", "+"),
+            ("a: |\n  1 + !3\n  x ${{ 1 + !3 }}\n  y\n", "!3"),
         ] {
             let (_, found, source) = compile(text);
             assert_eq!(found.len(), 1, "{text}: {found:?}");

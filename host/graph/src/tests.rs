@@ -1,11 +1,16 @@
 //! Whole files: what is told of them.
 
-use crate::compile;
 use crate::diagnostic::OneLine;
 use crate::source::Source;
+use crate::{Compiled, compile};
 
 /// Every problem of a file, a line each, with its hint.
 pub(crate) fn problems(text: &str) -> String {
+    told(text, compile)
+}
+
+/// The same, compiled in some way.
+pub(crate) fn told(text: &str, compile: impl Fn(&Source) -> Compiled) -> String {
     let source = Source::new("g", text);
     let told = compile(&source).problems.into_iter().map(|one| {
         let hint = one.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
@@ -58,9 +63,10 @@ edges:
         g:13:22: error[join_without_group]: `a` is a spawn_run and makes no group (name a `spawn_group` or a `map`)
         g:14:3: error[join_without_group]: the join `q3` has no group (lead an edge to it from a `spawn_group` or a `map`, or name one as `group`)
         g:15:3: error[joined_twice]: the group `g` is joined twice (a group is decided once: use the output of the first join)
+        g:15:22: error[join_never_decided]: the join `q4` can never be decided: `g` runs beside `q4`, and may be done before it or after it (add an edge: `{from: g, to: q4}`)
         g:17:14: error[unknown_handle]: the spawn_run `a` has no handle `done` (write `a`: only a join, a judge, a router and a replan have handles)
         g:19:12: error[duplicate_edge]: this edge is here twice: `g` to `q` (leave one out)
-        g:20:14: error[unknown_handle]: the router `r` has no handle `y` (did you mean `r.x`?)
+        g:20:14: error[unknown_handle]: the router `r` has no handle `y` (it has `x`, `default`)
         g:20:21: error[unknown_node]: there is no node `zz`
         g:21:14: error[unknown_handle]: the judge `j` has no handle `passed` (did you mean `j.pass`?)
         g:22:19: error[cycle]: `j` leads to itself (a loop leads back through a `replan`)"#]].assert_eq(&problems(text));

@@ -140,13 +140,17 @@ fn without_tabs(text: &str) -> String {
 
 fn span_of(text: &str, at: &Location) -> Span {
     let span = at.span();
-    match (span.byte_offset(), span.byte_len()) {
-        (Some(start), Some(len)) => Span::new(start as usize, len as usize),
+    let (start, len) = match (span.byte_offset(), span.byte_len()) {
+        (Some(start), Some(len)) => (start as usize, len as usize),
         _ => {
             let start = text.char_indices().nth(span.offset() as usize).map_or(text.len(), |(at, _)| at);
-            Span::new(start, span.len() as usize)
+            (start, span.len() as usize)
         }
-    }
+    };
+    // Of an error, the parser may point into the middle of a character.
+    let start = text.floor_char_boundary(start);
+    let end = text.ceil_char_boundary((start + len).min(text.len()));
+    Span::new(start, end - start)
 }
 
 /// A value whose children know their places.

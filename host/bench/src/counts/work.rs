@@ -216,7 +216,7 @@ fn members() -> anyhow::Result<Vec<Spawn>> {
 
 fn group() -> anyhow::Result<SpawnGroup> {
     let join = JoinPolicy { mode: JoinMode::All, ..JoinPolicy::default() };
-    Ok(SpawnGroup { members: members()?, key_prefix: None, join, node_id: None, agent_call: false })
+    Ok(SpawnGroup { members: members()?, key_prefix: None, join, size: None, node_id: None, agent_call: false })
 }
 
 fn spawn(tree: &mut Tree, group: SpawnGroup) -> anyhow::Result<SpawnedGroup> {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use pleach_engine::graph_spec::diagnostic::{Diagnostic, OneLine};
-use pleach_engine::graph_spec::source::{MAX_BYTES, Source};
+use pleach_engine::graph::diagnostic::Diagnostic;
+use pleach_engine::graph::source::{MAX_BYTES, Source};
 
+use crate::check::pictures;
 use crate::exit::Mistake;
 
 /// Whether a path names a graph: no component ends so.
@@ -45,12 +46,7 @@ pub fn of_tasks(tasks: &str) -> Result<Source, Mistake> {
 
 /// What is wrong with a graph, as an error of the command.
 pub fn mistake(source: &Source, problems: &[Diagnostic]) -> Mistake {
-    let told = problems.iter().map(|problem| {
-        let hint = problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    {hint}"));
-        format!("{}{hint}", OneLine(source, problem))
-    });
-    let told: Vec<String> = told.collect();
-    Mistake::new(format!("the graph cannot be run:\n{}", told.join("\n")))
+    Mistake::new(format!("the graph `{}` cannot be run\n\n{}", source.name(), pictures(source, problems)))
 }
 
 #[cfg(test)]
@@ -67,7 +63,7 @@ mod tests {
     fn tasks_are_a_list_in_either_spelling() {
         for tasks in ["[{id: a, agent: x}]", "- id: a\n  agent: x\n"] {
             let source = of_tasks(tasks).unwrap();
-            let plan = pleach_engine::graph_spec::compile(&source).into_plan().unwrap_or_else(|p| panic!("{p:?}"));
+            let plan = pleach_engine::graph::compile(&source).into_plan().unwrap_or_else(|p| panic!("{p:?}"));
             assert_eq!((&*plan.name, plan.nodes.len()), ("tasks", 1));
         }
     }

@@ -1,6 +1,7 @@
-//! `pleach graph`: what is done with a graph besides running it.
+//! `pleach graph`: what can be asked about graphs besides running them.
 
 mod file;
+mod schema;
 mod show;
 
 pub use file::{is_graph, mistake, of_tasks, read};
@@ -10,7 +11,7 @@ use clap::{Args, Subcommand};
 use crate::exit::Exit;
 use crate::place::Place;
 
-/// Look at graphs.
+/// Look at graphs, and at their language.
 #[derive(Args, Debug)]
 pub struct Command {
     #[command(subcommand)]
@@ -20,12 +21,14 @@ pub struct Command {
 #[derive(Subcommand, Debug)]
 enum Action {
     Show(show::Show),
+    Schema(schema::Schema),
 }
 
 impl Command {
     pub async fn execute(self, place: &Place) -> anyhow::Result<Exit> {
         match self.action {
             Action::Show(show) => show.execute(place).await,
+            Action::Schema(schema) => schema.execute(),
         }
     }
 }

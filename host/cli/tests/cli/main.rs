@@ -4,6 +4,7 @@
 //! What a plugin does, and what the kernel decides, is tested elsewhere; here
 //! it is what goes in and what comes out.
 
+mod check;
 mod elsewhere;
 mod full_disk;
 mod graph_show;

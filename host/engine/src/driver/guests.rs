@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Driver;
 use crate::breakers::Trial;
-use crate::dispatch::{Granted, Place, Want};
+use crate::dispatch::{Place, Want};
 use crate::meter::RunMeter;
 
 /// So many ready runs are looked at together: where there are places for a few only,

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::dispatch::{Dispatcher, Granted, Line};
 use crate::ended::Ended;
 use crate::error::Error;
-use crate::graph::Graphs;
+use crate::graphs::Graphs;
 use crate::guests::Guests;
 use crate::habits::Habits;
 use crate::mailbox::{Ask, Input, Mailbox};

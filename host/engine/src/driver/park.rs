@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Driver;
 use super::guests::{Guest, Starting};
 use crate::breakers::Trial;
-use crate::dispatch::{Granted, Place, Pressure};
+use crate::dispatch::{Place, Pressure};
 use crate::meter::RunMeter;
 
 /// A guest that sleeps is not dropped for less, however much its place is wanted.

@@ -1,4 +1,4 @@
-//! Expressions: what they compute, what they may not, and how long they may take.
+//! Expressions: what they compute, what they look at, and what they may take.
 
 use serde_json::json;
 
@@ -103,6 +103,9 @@ fn nodes_cannot_be_looked_at_without_a_name() {
 #[test]
 fn a_slip_has_a_place_and_a_hint() {
     let found = mistake("input.n = 3");
+    assert!(found.hint.unwrap().contains("=="));
+    let found = mistake("input.n =");
+    assert_eq!(found.message, "it is no expression: `=` is not expected here");
     assert!(found.hint.unwrap().contains("=="));
     let found = mistake("input.n > 3 and true");
     assert!(found.hint.unwrap().contains("&&"));

@@ -16,7 +16,16 @@ impl Linker<'_> {
         for edge in edges {
             let (from, to) = (self.beginning(&edge.from, nodes), self.named(&edge.to));
             let when = self.expression(edge.when.as_ref());
-            let (Some((from, handle)), Some(to)) = (from, to) else { continue };
+            let (Some((from, handle)), Some(to)) = (from, to) else {
+                let id = edge.from.split('.').next().unwrap_or_default();
+                if let Some(from) = self.by_id.get(id) {
+                    nodes[*from].lost.outgoing = true;
+                }
+                if let Some(to) = to {
+                    nodes[to].lost.incoming = true;
+                }
+                continue;
+            };
             if let (Some(at), Some(_)) = (&edge.when, handle) {
                 let message = "an edge from a handle has no `when`: the handle is the condition";
                 self.found.push(Diagnostic::error("unused_field", at.span, message).hint("leave it out"));
@@ -25,6 +34,7 @@ impl Linker<'_> {
                 let message = format!("`{}` leads to itself", nodes[from].id);
                 let hint = "a loop leads back through a `replan`";
                 self.found.push(Diagnostic::error("cycle", edge.to.span, message).hint(hint));
+                nodes[from].lost.outgoing = true;
                 continue;
             }
             if !known.insert((from, handle, to)) {

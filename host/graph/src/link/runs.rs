@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pleach_kernel::{Backoff, Budget, Grant, ParentClose, Priority, Retry, Scope};
+use pleach_kernel::{Backoff, Budget, Grant, MAX_GROUP, MAX_SCOPES, ParentClose, Priority, Retry, Scope};
 
 use super::Linker;
 use crate::at::At;
@@ -16,6 +16,9 @@ use crate::tree::{Entry, Tree, Value};
 
 /// The most fallbacks of one run.
 const MAX_FALLBACKS: usize = 8;
+
+/// The most tries of one run, as the kernel has it.
+const MAX_ATTEMPTS: u32 = 1_000;
 
 /// What every kind of spawn can say.
 #[derive(Default)]
@@ -65,6 +68,10 @@ pub(super) fn of_map(node: spec::MapOver, linker: &mut Linker<'_>) -> RunPlan {
 
 /// The members of a group, each with what the group says for all.
 pub(super) fn of_group(group: spec::SpawnGroup, linker: &mut Linker<'_>) -> Vec<RunPlan> {
+    if let Some(first) = group.targets.get(MAX_GROUP) {
+        let message = format!("a group has at most {MAX_GROUP} runs, not {}", group.targets.len());
+        linker.found.push(Diagnostic::error("invalid_value", first.span, message).hint("use a `map`"));
+    }
     let members = group.targets.into_iter().map(|At { value: member, .. }| {
         let target = member.target.clone();
         let mut said = said!(member);
@@ -109,7 +116,23 @@ pub(super) fn of_plugin(
 }
 
 impl Linker<'_> {
+    /// Whether a target can be one, whatever plugins there are.
+    pub(super) fn check_target(&mut self, target: &At<String>) {
+        let (name, version) = target.split_once('@').unwrap_or((target, "*"));
+        let legal = (1..=64).contains(&name.len())
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !legal || version.trim().is_empty() {
+            let message = format!("`{}` is no target", target.value);
+            let hint =
+                "`name` or `name@requirement`; a name is 1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter";
+            self.found.push(Diagnostic::error("invalid_name", target.span, message).hint(hint));
+        }
+    }
+
     fn run(&mut self, target: &At<String>, said: Said) -> RunPlan {
+        self.check_target(target);
+        said.fallbacks.iter().for_each(|fallback| self.check_target(fallback));
         let input_span = said.input.as_ref().map_or(target.span, |input| input.span);
         let empty = || Template::plain(serde_json::Value::Object(serde_json::Map::new()));
         let input = self.template(said.input.as_ref()).unwrap_or_else(empty);
@@ -159,6 +182,10 @@ impl Linker<'_> {
     }
 
     fn scopes(&mut self, scopes: &[At<String>]) -> Vec<Scope> {
+        if let Some(first) = scopes.get(MAX_SCOPES) {
+            let message = format!("a list has at most {MAX_SCOPES} scopes, not {}", scopes.len());
+            self.found.push(Diagnostic::error("invalid_value", first.span, message).hint("use a wildcard"));
+        }
         let mut parsed = Vec::with_capacity(scopes.len());
         for scope in scopes {
             match scope.value.parse::<Scope>() {
@@ -174,6 +201,9 @@ impl Linker<'_> {
         let mut refuse = |span: Span, message: &str| {
             self.found.push(Diagnostic::error("invalid_value", span, message));
         };
+        if said.max_attempts.value > MAX_ATTEMPTS {
+            refuse(said.max_attempts.span, "a run is tried at most 1000 times");
+        }
         if said.max_attempts.value == 0 {
             refuse(said.max_attempts.span, "`max_attempts` counts the first try: it is at least 1");
         }

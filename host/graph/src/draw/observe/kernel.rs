@@ -56,7 +56,7 @@ impl Kernel {
         let policy = Policy { targets: vec!["*".into()], scopes: every(), ..Policy::default() };
         let mut graph = spawn("graph", None);
         graph.request.scopes = Grant::new(every(), every());
-        let submit = Submit { spawn: graph, limits: Limits::CEILING };
+        let submit = Submit { spawn: graph, limits: Limits::CEILING, fairness: Default::default() };
         let (tenant, policy) = (Tenant::default_tenant(), Arc::new(policy));
         let tree = Tree::open(Timestamp(1_000), ROOT, tenant, policy, Surface::Graph, submit).expect("it is allowed");
         let mut kernel = Self { tree, now: 1_000, calls: 0, events: Vec::new() };
@@ -85,6 +85,7 @@ impl Kernel {
         };
         let group = SpawnGroup {
             members: (0..members).map(member).collect(),
+            size: None,
             key_prefix: Some(node.into()),
             join: JoinPolicy::default(),
             node_id: Some(node.into()),

@@ -1,0 +1,71 @@
+//! Compiling: a graph, held against the plugins and the policy of a tenant.
+
+use pleach_graph::source::Source;
+use pleach_graph::{Compiled, Surroundings, compile_for};
+use pleach_kernel::{Policy, Resolution};
+
+use crate::error::Error;
+use crate::host::{Host, check_policy};
+
+impl Host {
+    /// Compiles a graph, and tells all that is wrong with it, and what this host and
+    /// the tenant's policy would refuse. The error is for what keeps that from being
+    /// found out.
+    pub async fn compile(&self, source: &Source) -> Result<Compiled, Error> {
+        self.compile_under(source, self.policy().await?).await
+    }
+
+    /// The same under another policy.
+    pub async fn compile_under(&self, source: &Source, mut policy: Policy) -> Result<Compiled, Error> {
+        check_policy(&policy)?;
+        policy.limits = policy.limits.tightest(self.ceilings());
+        self.registry().refresh(self.store().as_ref(), self.tenant()).await?;
+        let known = Known { host: self.clone(), policy };
+        let source = source.clone();
+        // A large file takes a while, which is not to hold up this thread's tasks.
+        match tokio::task::spawn_blocking(move || compile_for(&source, &known)).await {
+            Ok(compiled) => Ok(compiled),
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::ShuttingDown),
+            },
+        }
+    }
+}
+
+/// What this host knows of a tenant.
+struct Known {
+    host: Host,
+    policy: Policy,
+}
+
+impl Surroundings for Known {
+    fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn resolve(&self, target: &str) -> Option<Resolution> {
+        Some(self.host.registry().resolve(self.host.tenant(), target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_graph::diagnostic::OneLine;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_graph_is_held_against_what_the_tenant_has() {
+        let host = Host::builder().build().await.unwrap();
+        let source = Source::new("g", "spec_version: \"2.0\"\ntasks: [{id: a, agent: worker}]\n");
+        let told = |compiled: Compiled| {
+            let lines = compiled.problems.iter().map(|problem| OneLine(&source, problem).to_string());
+            lines.collect::<Vec<_>>()
+        };
+        let expected = ["g:2:24: error[target_not_found]: there is no plugin `worker`: tenant default has no plugins"];
+        assert_eq!(told(host.compile(&source).await.unwrap()), expected);
+        let policy = Policy { targets: vec!["a*b".into()], ..Policy::default() };
+        assert!(matches!(host.compile_under(&source, policy).await, Err(Error::Invalid { .. })));
+    }
+}

@@ -1,0 +1,186 @@
+//! Graphs, and what a host with a few plugins and a policy says of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+use pleach_kernel::{PluginRef, Policy, Resolution, Role};
+
+use crate::tests::told;
+use crate::{Surroundings, compile_for};
+
+/// A registry of a few plugins, and a policy.
+struct Host {
+    plugins: HashMap<&'static str, Role>,
+    policy: Policy,
+}
+
+impl Surroundings for Host {
+    fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn resolve(&self, target: &str) -> Option<Resolution> {
+        if target == "old" {
+            return Some(Resolution::NotPublished);
+        }
+        Some(match self.plugins.get_key_value(target) {
+            Some((name, role)) => Resolution::Found(Arc::new(PluginRef {
+                name: (*name).into(),
+                version: "1.0.0".into(),
+                digest: "sha256:0".into(),
+                role: *role,
+            })),
+            None => Resolution::NotFound { hint: "tenant default has worker".into() },
+        })
+    }
+}
+
+#[track_caller]
+fn check(policy: &str, nodes_and_edges: &str, expected: Expect) {
+    let plugins = [
+        ("worker", Role::Agent),
+        ("judge", Role::Judge),
+        ("router", Role::Router),
+        ("replanner", Role::Replanner),
+        ("secret", Role::Agent),
+    ];
+    let policy = serde_saphyr::from_str(policy).expect("a policy");
+    let host = Host { plugins: plugins.into(), policy };
+    let text = format!("spec_version: \"2.0\"\nname: lead\n{nodes_and_edges}");
+    expected.assert_eq(&told(&text, |source| compile_for(source, &host)));
+}
+
+const OPEN: &str =
+    "{targets: ['*'], scopes: ['spawn:*', 'fs.read:repo/*'], limits: {max_fanout: 100, max_children_total: 100}}";
+
+#[test]
+fn a_target_is_published_listed_and_of_the_right_role() {
+    let nodes = r#"nodes:
+  a: {spawn_run: {target: wroker}}
+  b: {spawn_run: {target: old, fallbacks: [worker, judge]}}
+  c: {agent_call: {target: judge}}
+  d: {judge: {target: worker}}
+  e: {router: {target: replanner, routes: [{name: x}]}}
+  f: {replan: {target: worker}}
+  g: {spawn_run: {target: secret}}
+  o: {output: {}}
+edges:
+  - {from: a, to: f}
+  - {from: d, to: o}
+  - {from: e, to: o}
+  - {from: f, to: o}
+  - {from: b, to: o}
+  - {from: c, to: o}
+  - {from: g, to: o}
+"#;
+    check(
+        OPEN,
+        nodes,
+        expect![[r#"
+        g:4:27: error[target_not_found]: there is no plugin `wroker`: tenant default has worker (`pleach plugin publish FILE` adds it; `pleach plugin list` shows what there is)
+        g:5:27: error[target_not_published]: `old` is not published (publish it, or ask for another version)
+        g:5:52: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
+        g:6:28: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
+        g:7:23: error[wrong_role]: `worker` is an agent, and a judge is needed here (run it with `spawn_run` or `agent_call`)
+        g:8:24: error[wrong_role]: `replanner` is a replanner, and a router is needed here (ask it with a `replan` node)
+        g:9:24: error[wrong_role]: `worker` is an agent, and a replanner is needed here (run it with `spawn_run` or `agent_call`)"#]],
+    );
+    let listed =
+        "{targets: ['*'], scopes: ['spawn:worker'], orchestrators: {lead: {targets: [worker, judge, 'r*', old]}}}";
+    check(
+        listed,
+        nodes,
+        expect![[r#"
+        g:4:27: error[target_not_found]: there is no plugin `wroker`: tenant default has worker (`pleach plugin publish FILE` adds it; `pleach plugin list` shows what there is)
+        g:5:27: error[scope_exceeds_policy]: the graph needs `spawn:old` for this, and policy allows it to no run (add `spawn:old` to `scopes` in the policy)
+        g:5:27: error[target_not_published]: `old` is not published (publish it, or ask for another version)
+        g:5:52: error[scope_exceeds_policy]: the graph needs `spawn:judge` for this, and policy allows it to no run (add `spawn:judge` to `scopes` in the policy)
+        g:5:52: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
+        g:6:28: error[scope_exceeds_policy]: the graph needs `spawn:judge` for this, and policy allows it to no run (add `spawn:judge` to `scopes` in the policy)
+        g:6:28: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
+        g:7:23: error[wrong_role]: `worker` is an agent, and a judge is needed here (run it with `spawn_run` or `agent_call`)
+        g:8:24: error[scope_exceeds_policy]: the graph needs `spawn:replanner` for this, and policy allows it to no run (add `spawn:replanner` to `scopes` in the policy)
+        g:8:24: error[wrong_role]: `replanner` is a replanner, and a router is needed here (ask it with a `replan` node)
+        g:9:24: error[wrong_role]: `worker` is an agent, and a replanner is needed here (run it with `spawn_run` or `agent_call`)
+        g:10:27: error[scope_exceeds_policy]: the graph needs `spawn:secret` for this, and policy allows it to no run (add `spawn:secret` to `scopes` in the policy)
+        g:10:27: error[target_not_allowlisted]: policy does not list `secret` among the targets of the graph `lead` (add `secret` to `orchestrators.lead.targets` in the policy)"#]],
+    );
+    check(
+        "{}",
+        "tasks: [{id: a, agent: worker}, {id: b, agent: worker}]",
+        expect![[r#"
+        g:3:24: error[allowlist_empty]: policy lists no targets for the graph `lead`, and an empty list allows none (add `worker` to `targets` in the policy, and the others that it runs)
+        g:3:24: error[scope_exceeds_policy]: the graph needs `spawn:worker` for this, and policy allows it to no run (add `spawn:worker` to `scopes` in the policy)
+        g:3:48: error[scope_exceeds_policy]: the graph needs `spawn:worker` for this, and policy allows it to no run (add `spawn:worker` to `scopes` in the policy)"#]],
+    );
+}
+
+#[test]
+fn a_scope_is_within_policy() {
+    check(
+        "{targets: ['*'], scopes: ['spawn:*', 'fs.read:*'], orchestrators: {lead: {targets: [worker], scopes: ['fs.read:repo/*']}}}",
+        r#"nodes:
+  a: {spawn_run: {target: worker, scopes: ["fs.read:repo/a", "fs.read:x", "net:y"], parent_close: abandon}}
+  b: {cancel_subtree: {node: a}}
+"#,
+        expect![[r#"
+            g:4:27: error[scope_exceeds_policy]: the graph needs `run.abandon:worker` for this, and policy allows it to no run (add `run.abandon:worker` to `scopes` in the policy)
+            g:4:62: error[scope_exceeds_policy]: policy does not let the graph `lead` hand on `fs.read:x` (add a scope that covers it to `orchestrators.lead.scopes` in the policy, or ask for less)
+            g:4:75: error[scope_exceeds_policy]: policy does not let the graph `lead` hand on `net:y` (add a scope that covers it to `scopes` in the policy, or ask for less)
+            g:5:30: error[scope_exceeds_policy]: the graph needs `run.cancel:*` for this, and policy allows it to no run (add `run.cancel:*` to `scopes` in the policy)"#]],
+    );
+}
+
+#[test]
+fn what_certainly_runs_fits_the_limits() {
+    let nodes = r#"policy: {max_fanout: 5}
+nodes:
+  a: {spawn_group: {targets: [{target: worker}, {target: worker}]}}
+  j: {join: {}}
+  m: {map: {over: "[1, 2, 3]", target: worker}}
+  k: {join: {}}
+  r: {router: {route_key: input.k, routes: [{name: x}]}}
+  x: {spawn_run: {target: worker}}
+  p: {replan: {max_replans: 9}}
+  o: {output: {}}
+edges:
+  - {from: a, to: j}
+  - {from: m, to: k}
+  - {from: j, to: r}
+  - {from: r.x, to: x}
+  - {from: r.default, to: o}
+  - {from: x, to: o}
+  - {from: k, to: p}
+  - {from: p, to: o}
+"#;
+    check(
+        OPEN,
+        nodes,
+        expect![[r#"
+        g:10:3: warning[may_exceed_fanout]: the graph may spawn 6 runs if all of it runs, and `max_fanout` is 5 (raise `policy.max_fanout` of the graph to 6)
+        g:11:29: error[max_replans]: `p` may not replan 9 times: `max_replans` is 3 (lower it, or raise `limits.max_replans` in the policy)"#]],
+    );
+    check(
+        &OPEN.replace("max_fanout: 100, max_children_total: 100", "max_fanout: 4, max_children_total: 100"),
+        nodes,
+        expect![[r#"
+        g:7:3: error[max_fanout]: `m` brings the runs of this graph to 5, and `max_fanout` is 4 (raise `limits.max_fanout` in the policy to 5, or have runs spawn some of them)
+        g:11:29: error[max_replans]: `p` may not replan 9 times: `max_replans` is 3 (lower it, or raise `limits.max_replans` in the policy)"#]],
+    );
+    check(
+        "{targets: ['*'], scopes: ['spawn:*'], surfaces: {graph: false}, budget: {tokens: 5}}",
+        "max_concurrency: 0\nbudget: {tokens: 6, wall_ms: 1}\ntasks: [{id: a, agent: worker}]",
+        expect![[r#"
+        g:1:1: error[budget_exhausted]: the graph's budget of `tokens` is 6, and policy gives 5 (ask for less, or raise `budget.tokens` in the policy)
+        g:1:1: error[feature_disabled]: policy has turned graphs off (turn `surfaces.graph` on in the policy)
+        g:1:1: error[max_concurrency]: `max_concurrency` is 0, so that no run could ever start (raise it in the policy, or in the graph)"#]],
+    );
+    check(
+        "{targets: ['*'], scopes: ['spawn:*'], limits: {max_depth: 0}}",
+        "tasks: [{id: a, agent: worker}]",
+        expect![
+            "g:3:14: error[max_depth]: `a` spawns runs, which are at depth 1, and `max_depth` is 0 (raise `max_depth` in the policy, and in the graph's own)"
+        ],
+    );
+}

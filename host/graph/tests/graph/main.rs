@@ -1,0 +1,4 @@
+//! The language as whoever writes graphs meets it.
+
+mod broken;
+mod page;
