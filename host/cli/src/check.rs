@@ -85,7 +85,7 @@ impl Check {
         let policy = self.policy.as_deref().map(policy::read).transpose()?;
         let is_there = place.is_there();
         if !self.no_registry && is_there {
-            return Ok(Judge::Host { host: place.look().await?, policy });
+            return Ok(Judge::Host { host: place.look().await?, policy: policy.map(Box::new) });
         }
         if !self.no_registry {
             let store = text::line(&place.store);
@@ -108,7 +108,7 @@ impl Check {
 enum Judge {
     Host {
         host: Host,
-        policy: Option<Policy>,
+        policy: Option<Box<Policy>>,
     },
     /// A policy, where nobody knows of plugins.
     Policy(Box<Policy>),
@@ -118,7 +118,7 @@ enum Judge {
 impl Judge {
     async fn compile(&self, source: &Source) -> anyhow::Result<Compiled> {
         Ok(match self {
-            Self::Host { host, policy: Some(policy) } => host.compile_under(source, policy.clone()).await?,
+            Self::Host { host, policy: Some(policy) } => host.compile_under(source, (**policy).clone()).await?,
             Self::Host { host, policy: None } => host.compile(source).await?,
             Self::Policy(policy) => compile_for(source, &Alone(policy)),
             Self::Nobody => compile(source),

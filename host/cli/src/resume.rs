@@ -51,6 +51,11 @@ pub struct Resume {
     #[arg(long, value_name = "S", default_value = "30", value_parser = place::wait, help_heading = "Limits")]
     park_after: Duration,
 
+    /// Try plugins however often they have failed of late. Else, after 5 failures in
+    /// 300 s, runs of a plugin fail at once for 60 s, or its fallbacks take over.
+    #[arg(long, help_heading = "Limits")]
+    no_circuit_breaker: bool,
+
     /// How ends are written; `ndjson` has every event from here on, too.
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
@@ -98,7 +103,10 @@ impl Resume {
 
     /// Opens the host, and gives every tree that is to be watched.
     async fn take_up(&self, place: &Place) -> anyhow::Result<(Host, Vec<Tree>)> {
-        let host = place.open_existing_with(|builder| place::roots(builder, &self.root).park_after(self.park_after));
+        let host = place.open_existing_with(|builder| {
+            let builder = place::roots(builder, &self.root).park_after(self.park_after);
+            if self.no_circuit_breaker { builder.circuit_breaker(None) } else { builder }
+        });
         let host = host.await?;
         let trees = match self.runs.is_empty() {
             true => self.take_up_all(&host).await?,

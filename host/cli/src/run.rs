@@ -89,6 +89,11 @@ pub struct Run {
     #[arg(long, value_name = "S", default_value = "30", value_parser = place::wait, help_heading = "Limits")]
     park_after: Duration,
 
+    /// Try plugins however often they have failed of late. Else, after 5 failures in
+    /// 300 s, runs of a plugin fail at once for 60 s, or its fallbacks take over.
+    #[arg(long, help_heading = "Limits")]
+    no_circuit_breaker: bool,
+
     /// How the result is written; `ndjson` has every event before it.
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     format: Format,
@@ -187,7 +192,12 @@ impl Run {
     /// Opens the host and publishes what the run brings along; names the agent
     /// if that is among it.
     async fn open(&self, place: &Place, brought: &[Component]) -> anyhow::Result<(Host, Option<String>)> {
-        let host = place.open_with(|builder| place::roots(builder, &self.root).park_after(self.park_after)).await?;
+        let host = place
+            .open_with(|builder| {
+                let builder = place::roots(builder, &self.root).park_after(self.park_after);
+                if self.no_circuit_breaker { builder.circuit_breaker(None) } else { builder }
+            })
+            .await?;
         let mut last = None;
         for component in brought {
             last = Some(plugin::add(&host, component).await?);

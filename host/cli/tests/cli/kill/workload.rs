@@ -26,8 +26,9 @@ pub fn prepare(desk: &Desk) {
 }
 
 /// The arguments that start it.
-pub const RUN: [&str; 15] = [
+pub const RUN: [&str; 16] = [
     "run",
+    "--no-circuit-breaker",
     "script",
     "--input",
     "@input.json",
@@ -45,7 +46,7 @@ pub const RUN: [&str; 15] = [
 ];
 
 /// The arguments that go on with it.
-pub const RESUME: [&str; 4] = ["resume", "--root", "docs=docs", "--quiet"];
+pub const RESUME: [&str; 5] = ["resume", "--no-circuit-breaker", "--root", "docs=docs", "--quiet"];
 
 fn root() -> Value {
     let nested = json!([
