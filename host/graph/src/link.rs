@@ -6,7 +6,7 @@ mod joins;
 mod runs;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pleach_kernel::Tightening;
 
@@ -50,7 +50,7 @@ pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan
         nodes.iter_mut().for_each(|node| node.lost = Lost { incoming: true, outgoing: true });
     }
     let (by_id, unread) = (std::mem::take(&mut linker.by_id), std::mem::take(&mut linker.unread));
-    let mut plan = Plan { name, description, settings, nodes, edges, by_id, is_tasks, unread };
+    let mut plan = Plan { name, description, settings, nodes, edges, by_id, is_tasks, unread, loops: OnceLock::new() };
     linker.joins(&mut plan);
     plan
 }

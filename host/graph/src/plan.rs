@@ -2,7 +2,7 @@
 //! and what the file left out has its default.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pleach_kernel::{Budget, Grant, JoinPolicy, Limits, ParentClose, Priority, Retry, Tightening};
 
@@ -11,6 +11,7 @@ use crate::schema::Schema;
 use crate::source::Span;
 pub use crate::spec::{Fairness, OnFailure};
 use crate::template::Template;
+use crate::walk::loops::Loops;
 
 /// A node's place among a plan's nodes.
 pub type NodeIx = usize;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub(crate) by_id: HashMap<Arc<str>, NodeIx>,
     /// Whether it was written as tasks.
     pub is_tasks: bool,
+    /// Found when the plan is first walked.
+    pub(crate) loops: OnceLock<Arc<Loops>>,
     /// Nodes that are in the file and could not be read, which was told.
     pub(crate) unread: HashSet<String>,
 }

@@ -5,7 +5,7 @@
 //! taken. What a node needs from others it finds in the scope (`scope.rs`).
 
 mod heard;
-mod loops;
+pub(crate) mod loops;
 mod scope;
 mod start;
 
@@ -181,7 +181,7 @@ impl Walk {
             let wrong = |why| RunError::new("input_schema", format!("the input of graph {}: {why}", plan.name));
             schema.check(values.input().map_err(wrong)?).map_err(wrong)?;
         }
-        let loops = Arc::new(Loops::of(&plan));
+        let loops = plan.loops.get_or_init(|| Arc::new(Loops::of(&plan))).clone();
         let open = |node: &crate::plan::Node| node.incoming.iter().filter(|edge| !loops.is_back(**edge)).count() as u32;
         let states: Vec<State> = plan.nodes.iter().map(|node| State::new(open(node))).collect();
         let ready = (0..states.len()).filter(|node| states[*node].open == 0).collect();
@@ -406,3 +406,6 @@ impl State {
         Self { status, iteration: 0, open, runs, group: None, replans: Replans::default() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ mod unused;
 mod wiring;
 
 pub(crate) use against::check_against;
-pub(crate) use flow::{Flow, Way};
+pub(crate) use flow::{Flow, REPLAN, Way};
 pub(crate) use guard::Guards;
 
 use ancestors::come_before;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{Status, Walk, Way};
+
+pub(super) use crate::check::REPLAN;
+use crate::check::{Flow, Way as Lead};
 use crate::plan::{EdgeIx, Kind, NodeIx, Plan};
 
-/// The place of the handle `replan`.
-pub(super) const REPLAN: usize = 0;
-
 /// The loops of a plan.
-pub(super) struct Loops {
+#[derive(Debug)]
+pub(crate) struct Loops {
     all: Vec<Loop>,
     /// Whether an edge leads back.
     back: Vec<bool>,
@@ -22,6 +23,7 @@ pub(super) struct Loops {
 }
 
 /// One way back, and all that lies on it.
+#[derive(Debug)]
 struct Loop {
     replan: NodeIx,
     first: NodeIx,
@@ -33,6 +35,8 @@ struct Loop {
 impl Loops {
     pub(super) fn of(plan: &Plan) -> Self {
         let count = plan.nodes.len();
+        // As the checker sees it: what leads back there leads back here.
+        let flow = Flow::of(plan);
         let mut loops = Self {
             all: Vec::new(),
             back: vec![false; plan.edges.len()],
@@ -42,20 +46,16 @@ impl Loops {
         };
         for (replan, node) in plan.nodes.iter().enumerate() {
             let Kind::Replan(said) = &node.kind else { continue };
-            let before = reach(plan, replan, Direction::Back);
+            let before = reach(plan, &flow, replan, Direction::Back);
             for (covered, is_before) in loops.covered.iter_mut().zip(&before) {
                 *covered |= said.of.is_empty() && *is_before;
             }
             for (node, _) in &said.of {
                 loops.covered[*node] = true;
             }
-            let leads_back = |edge: &&EdgeIx| {
-                let edge = &plan.edges[**edge];
-                edge.handle == Some(REPLAN) && (before[edge.to] || edge.to == replan)
-            };
-            for edge in node.outgoing.iter().filter(leads_back) {
+            for edge in node.outgoing.iter().filter(|edge| flow.ways[**edge] == Lead::Back) {
                 let first = plan.edges[*edge].to;
-                let after = reach(plan, first, Direction::On);
+                let after = reach(plan, &flow, first, Direction::On);
                 let on_way = |node: &NodeIx| (after[*node] || *node == first) && (before[*node] || *node == replan);
                 let nodes: Vec<NodeIx> = (0..count).filter(on_way).collect();
                 for node in &nodes {
@@ -101,8 +101,8 @@ enum Direction {
     Back,
 }
 
-/// Every node that can be reached over edges that are no replan's way back.
-fn reach(plan: &Plan, from: NodeIx, direction: Direction) -> Vec<bool> {
+/// Every node that can be reached over edges that do not lead back.
+fn reach(plan: &Plan, flow: &Flow, from: NodeIx, direction: Direction) -> Vec<bool> {
     let mut reached = vec![false; plan.nodes.len()];
     let mut left = vec![from];
     while let Some(node) = left.pop() {
@@ -110,13 +110,12 @@ fn reach(plan: &Plan, from: NodeIx, direction: Direction) -> Vec<bool> {
             Direction::On => &plan.nodes[node].outgoing,
             Direction::Back => &plan.nodes[node].incoming,
         };
-        for edge in edges.iter().map(|edge| &plan.edges[*edge]) {
-            let is_replans = edge.handle == Some(REPLAN) && matches!(plan.nodes[edge.from].kind, Kind::Replan(_));
+        for edge in edges.iter().copied().filter(|edge| flow.ways[*edge] == Lead::Forward) {
             let next = match direction {
-                Direction::On => edge.to,
-                Direction::Back => edge.from,
+                Direction::On => plan.edges[edge].to,
+                Direction::Back => plan.edges[edge].from,
             };
-            if !is_replans && !std::mem::replace(&mut reached[next], true) {
+            if !std::mem::replace(&mut reached[next], true) {
                 left.push(next);
             }
         }

@@ -1,0 +1,394 @@
+//! Walks, over a kernel that answers as a test says.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+use pleach_kernel::{
+    ChildCounts, EndedRun, Evaluation, GroupId, JoinMode, JoinResult, JoinStatus, MemberOutcome, Notice, Payload,
+    RootId, RunError, RunId, RunStatus, SuggestedAction,
+};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::{Ask, Walk};
+use crate::plan::Plan;
+use crate::source::Source;
+
+/// A kernel that spawns everything, and ends runs in the order of their spawning.
+struct Kernel<'a> {
+    runs: u32,
+    groups: u32,
+    /// What is to be heard, in order.
+    news: VecDeque<Notice>,
+    /// How a run ends, by its key.
+    ends: &'a dyn Fn(&str) -> End,
+    /// Groups that are added to: what is known of their members.
+    open: HashMap<GroupId, (u32, Vec<MemberOutcome>)>,
+    failed: BTreeMap<RunId, bool>,
+    log: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Ok(Json),
+    Fail,
+}
+
+impl<'a> Kernel<'a> {
+    fn new(ends: &'a dyn Fn(&str) -> End) -> Self {
+        let (news, open, failed, log) = Default::default();
+        Self { runs: 0, groups: 0, news, ends, open, failed, log }
+    }
+
+    fn run(&mut self) -> RunId {
+        self.runs += 1;
+        RunId { root: RootId(1), index: self.runs }
+    }
+
+    fn outcome(&mut self, key: &str, run_id: RunId, ordinal: u32) -> MemberOutcome {
+        self.log.push(key.to_owned());
+        let (status, output, error) = match (self.ends)(key) {
+            End::Ok(value) => (RunStatus::Completed, Some(Payload::of(&value).unwrap()), None),
+            End::Fail => (RunStatus::Failed, None, Some(RunError::new("broken", "it broke"))),
+        };
+        self.failed.insert(run_id, status == RunStatus::Failed);
+        MemberOutcome { ordinal, run_id, status, output, error }
+    }
+
+    fn ended(outcome: MemberOutcome, key: &str, group: Option<GroupId>) -> Notice {
+        let MemberOutcome { ordinal, run_id, status, output, error } = outcome;
+        let member = group.map(|group| (group, ordinal));
+        Notice::Run(Box::new(EndedRun { run_id, spawn_key: key.into(), member, status, attempts: 1, output, error }))
+    }
+
+    fn decided(&mut self, group_id: GroupId, outputs: Vec<MemberOutcome>) {
+        let count = |wanted| outputs.iter().filter(|member| member.status == wanted).count() as u32;
+        let (success_count, failure_count) = (count(RunStatus::Completed), count(RunStatus::Failed));
+        let status = match (success_count, failure_count) {
+            (0, 0) => JoinStatus::Empty,
+            (0, _) => JoinStatus::Failed,
+            (_, 0) => JoinStatus::Completed,
+            _ => JoinStatus::CompletedWithErrors,
+        };
+        self.news.push_back(Notice::Group(Box::new(JoinResult {
+            group_id,
+            mode: JoinMode::BestEffort,
+            status,
+            complete: true,
+            outputs,
+            success_count,
+            failure_count,
+            cancelled_count: 0,
+            running_count: 0,
+            reason: "all_ended".into(),
+            decided_at_seq: 1,
+        })));
+    }
+
+    fn answer(&mut self, walk: &mut Walk, ask: Ask) {
+        match ask {
+            Ask::Run { node, request } => {
+                let run = self.run();
+                let key = request.spawn_key.clone().unwrap();
+                let outcome = self.outcome(&key, run, 0);
+                self.news.push_back(Self::ended(outcome, &key, None));
+                walk.spawned(node, run);
+            }
+            Ask::Group { node, group } => {
+                self.groups += 1;
+                let id = GroupId { root: RootId(1), index: self.groups };
+                let members: Vec<MemberOutcome> = (0..group.members.len() as u32)
+                    .map(|ordinal| {
+                        let run = self.run();
+                        self.outcome(&format!("{}:{ordinal}", group.key_prefix), run, ordinal)
+                    })
+                    .collect();
+                let runs = members.iter().map(|member| member.run_id).collect();
+                match group.size {
+                    Some(size) => {
+                        let news = members.iter().map(|member| Self::ended(member.clone(), "", Some(id)));
+                        self.news.extend(news);
+                        self.open.insert(id, (size, members));
+                    }
+                    None => self.decided(id, members),
+                }
+                walk.grouped(node, id, runs);
+            }
+            Ask::Extend { node, group, members } => {
+                let first = self.open[&group].1.len() as u32;
+                let mut runs = Vec::new();
+                for ordinal in first..first + members.len() as u32 {
+                    let run = self.run();
+                    let outcome = self.outcome(&format!("+{ordinal}"), run, ordinal);
+                    self.news.push_back(Self::ended(outcome.clone(), "", Some(group)));
+                    self.open.get_mut(&group).unwrap().1.push(outcome);
+                    runs.push(run);
+                }
+                let (size, all) = self.open[&group].clone();
+                if all.len() as u32 == size {
+                    self.decided(group, all);
+                }
+                walk.extended(node, runs);
+            }
+            Ask::Cancel { node, requests } => walk.cancelled(node, requests.len() as u32),
+            Ask::Stop { .. } | Ask::Verdict { .. } => {}
+            Ask::Evaluate { node, among, .. } => {
+                let failed = among.iter().filter(|run| self.failed.get(run) == Some(&true)).count() as u32;
+                let counts = ChildCounts { failed, ..ChildCounts::default() };
+                walk.evaluated(
+                    node,
+                    Evaluation {
+                        needs_replan: failed > 0,
+                        suggested_action: SuggestedAction::Replan,
+                        failed_children: Vec::new(),
+                        counts,
+                        replans_used: 1,
+                        max_replans: 9,
+                        plan: None,
+                    },
+                );
+            }
+            Ask::TakePlan { .. } => panic!("no test has a replanner"),
+        }
+    }
+
+    /// Walks to the end; what it was, and how each node stands.
+    fn walk(&mut self, plan: &Arc<Plan>, input: &Json) -> (String, String) {
+        let input = Payload::of(input).unwrap();
+        let mut walk = Walk::new(plan.clone(), input, json!({"seed": 1})).unwrap_or_else(|error| panic!("{error:?}"));
+        let end = loop {
+            while let Some(ask) = walk.ask() {
+                self.answer(&mut walk, ask);
+            }
+            if let Some(end) = walk.end() {
+                break end;
+            }
+            let news = self.news.pop_front().expect("it waits for something that does not come");
+            walk.hear(news);
+        };
+        let end = match end {
+            Ok(output) => output.as_str().to_owned(),
+            Err(error) => format!("{}: {}", error.code, error.message),
+        };
+        let stands =
+            plan.nodes.iter().enumerate().map(|(node, said)| format!("{} {}", said.id, walk.status(node).as_str()));
+        (end, stands.collect::<Vec<_>>().join(", "))
+    }
+}
+
+fn plan(text: &str) -> Arc<Plan> {
+    let source = Source::new("g.yaml", format!("spec_version: \"2.0\"\n{text}"));
+    Arc::new(crate::compile(&source).into_plan().unwrap_or_else(|problems| panic!("{problems:#?}")))
+}
+
+/// Runs end well, with their key as the output, but for those that are named.
+fn check(text: &str, input: &Json, failing: &[&str], expected: Expect) {
+    let ends = |key: &str| if failing.contains(&key) { End::Fail } else { End::Ok(json!(key)) };
+    let mut kernel = Kernel::new(&ends);
+    let (end, stands) = kernel.walk(&plan(text), input);
+    expected.assert_eq(&format!("{}\n{stands}\n{end}\n", kernel.log.join(" ")));
+}
+
+#[test]
+fn a_node_starts_when_all_that_it_needs_is_there() {
+    let text = "tasks:\n- {id: d, agent: x, needs: [b, c]}\n- {id: b, agent: x, needs: [a]}\n- {id: c, agent: x, needs: [a]}\n- {id: a, agent: x}\n";
+    check(text, &json!({}), &[], expect![[r#"
+        a b c d
+        d completed, b completed, c completed, a completed
+        {"d":"d"}
+    "#]]);
+}
+
+#[test]
+fn an_isolated_failure_skips_what_depends_on_it_and_nothing_else() {
+    let text = "tasks:\n- {id: a, agent: x, on_failure: isolated}\n- {id: b, agent: x, needs: [a]}\n- {id: c, agent: x, needs: [b, d]}\n- {id: d, agent: x}\n- {id: e, agent: x, needs: [d]}\n";
+    check(text, &json!({}), &["a"], expect![[r#"
+        a d e
+        a failed, b skipped, c skipped, d completed, e completed
+        {"e":"e"}
+    "#]]);
+}
+
+#[test]
+fn a_cascading_failure_ends_the_walk() {
+    check("tasks: [{id: a, agent: x}, {id: b, agent: x, needs: [a]}]", &json!({}), &["a"], expect![[r#"
+        a
+        a failed, b waiting
+        node_failed: node `a` failed: broken: it broke
+    "#]]);
+}
+
+const LOOP: &str = r#"
+nodes:
+  work: {spawn_group: {targets: [{target: x}, {target: x}]}}
+  all: {join: {}}
+  good: {judge: {score: double(nodes.all.output.success_count), threshold: 2}}
+  again: {replan: {max_replans: 2}}
+  out: {output: {value: "${{ nodes.all.output.values }}"}}
+  sorry: {output: {value: sorry}}
+edges:
+- {from: work, to: all}
+- {from: all, to: good}
+- {from: good.pass, to: out}
+- {from: good.fail, to: again}
+- {from: again.replan, to: work}
+- {from: again.continue, to: sorry}
+"#;
+
+#[test]
+fn a_way_out_of_a_loop_stays_open_while_the_loop_may_come_by_again() {
+    check(LOOP, &json!({}), &["work:1"], expect![[r#"
+        work:0 work:1 work#2:0 work#2:1
+        work completed, all completed, good completed, again skipped, out completed, sorry skipped
+        ["work#2:0","work#2:1"]
+    "#]]);
+    check(LOOP, &json!({}), &[], expect![[r#"
+        work:0 work:1
+        work completed, all completed, good completed, again skipped, out completed, sorry skipped
+        ["work:0","work:1"]
+    "#]]);
+}
+
+#[test]
+fn a_loop_is_left_when_its_replans_are_used_up() {
+    check(LOOP, &json!({}), &["work:1", "work#2:1", "work#3:0"], expect![[r#"
+        work:0 work:1 work#2:0 work#2:1 work#3:0 work#3:1
+        work completed, all completed, good completed, again completed, out skipped, sorry completed
+        "sorry"
+    "#]]);
+}
+
+#[test]
+fn a_replan_hears_of_a_failed_run_without_the_graph_failing() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: x}}
+  b: {spawn_run: {target: x}}
+  again: {replan: {of: [a], max_replans: 1}}
+  out: {output: {value: "${{ has(nodes.b.output) ? nodes.b.output : 'none' }}"}}
+edges: [{from: a, to: b}, {from: b, to: again}, {from: again.replan, to: a}, {from: again.continue, to: out}]
+"#;
+    check(text, &json!({}), &["a"], expect![[r#"
+        a a#2 b
+        a completed, b completed, again completed, out completed
+        "b"
+    "#]]);
+    check(text, &json!({}), &["a", "a#2"], expect![[r#"
+        a a#2
+        a failed, b skipped, again completed, out completed
+        "none"
+    "#]]);
+}
+
+#[test]
+fn a_map_adds_members_as_others_end() {
+    let text = r#"
+nodes:
+  each: {map: {over: input, target: x, window: 2, input: "${{ item }}"}}
+  all: {join: {}}
+  out: {output: {value: "${{ nodes.all.output.success_count }}"}}
+edges: [{from: each, to: all}, {from: all, to: out}]
+"#;
+    check(text, &json!([1, 2, 3, 4, 5]), &[], expect![[r#"
+        each:0 each:1 +2 +3 +4
+        each completed, all completed, out completed
+        5
+    "#]]);
+    check(text, &json!([]), &[], expect![[r#"
+
+        each completed, all completed, out completed
+        0
+    "#]]);
+    check(text, &json!({"not": "a list"}), &[], expect![[r#"
+
+        each failed, all waiting, out waiting
+        node_failed: node `each` failed: not_a_list: `over` is to be a list, and is {"not":"a list"}
+    "#]]);
+}
+
+#[test]
+fn an_edge_with_a_condition_is_taken_where_it_holds() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: x}}
+  b: {output: {value: b}}
+  c: {output: {value: c}}
+edges: [{from: a, to: b, when: input.n > 1}, {from: a, to: c, when: input.n <= 1}]
+"#;
+    check(text, &json!({"n": 2}), &[], expect![[r#"
+        a
+        a completed, b completed, c skipped
+        "b"
+    "#]]);
+    check(text, &json!({"n": 1}), &[], expect![[r#"
+        a
+        a completed, b skipped, c completed
+        "c"
+    "#]]);
+    check(text, &json!({"n": "x"}), &[], expect![[r#"
+        a
+        a completed, b waiting, c waiting
+        expression_failed: the edge from `a` to `b`: `input.n > 1`: found no matching overload for '_>_' applied to '(string, int)'
+    "#]]);
+}
+
+#[test]
+fn a_graph_whose_outputs_were_all_skipped_has_failed() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: x, on_failure: isolated}}
+  out: {output: {value: "${{ nodes.a.output }}"}}
+edges: [{from: a, to: out}]
+"#;
+    check(text, &json!({}), &["a"], expect![[r#"
+        a
+        a failed, out skipped
+        node_failed: node `a` failed: broken: it broke
+    "#]]);
+}
+
+/// Tasks that need earlier ones, by chance.
+fn tasks() -> impl Strategy<Value = Vec<(Vec<usize>, bool)>> {
+    let needs = prop::collection::vec(any::<prop::sample::Index>(), 0..4);
+    prop::collection::vec((needs, any::<bool>()), 1..40).prop_map(|all| {
+        let earlier = |(place, (needs, isolated)): (usize, (Vec<prop::sample::Index>, bool))| {
+            let mut needs: Vec<usize> = needs.iter().filter(|_| place > 0).map(|need| need.index(place)).collect();
+            needs.sort_unstable();
+            needs.dedup();
+            (needs, isolated)
+        };
+        all.into_iter().enumerate().map(earlier).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_graph_of_tasks_ends_and_runs_what_it_can_once(tasks in tasks(), failing in prop::collection::vec(0usize..40, 0..4)) {
+        let mut text = "tasks:\n".to_owned();
+        for (place, (needs, _)) in tasks.iter().enumerate() {
+            let needs: Vec<String> = needs.iter().map(|need| format!("t{need}")).collect();
+            text.push_str(&format!("- {{id: t{place}, agent: x, on_failure: isolated, needs: [{}]}}\n", needs.join(", ")));
+        }
+        let fails = |key: &str| failing.iter().any(|place| key == format!("t{place}"));
+        let ends = |key: &str| if fails(key) { End::Fail } else { End::Ok(json!(key)) };
+        let mut kernel = Kernel::new(&ends);
+        let plan = plan(&text);
+        let (_, stands) = kernel.walk(&plan, &json!({}));
+        // What depends on a failure is skipped, all else has run, each once.
+        let mut lost = vec![false; tasks.len()];
+        for (place, (needs, _)) in tasks.iter().enumerate() {
+            let skipped = needs.iter().any(|need| lost[*need]);
+            let runs = kernel.log.iter().filter(|key| **key == format!("t{place}")).count();
+            prop_assert_eq!(runs, usize::from(!skipped), "t{} in {}", place, stands);
+            lost[place] = skipped || fails(&format!("t{place}"));
+        }
+        // And after all that it needs.
+        for (place, (needs, _)) in tasks.iter().enumerate() {
+            let at = |place: usize| kernel.log.iter().position(|key| *key == format!("t{place}"));
+            if let Some(began) = at(place) {
+                prop_assert!(needs.iter().all(|need| at(*need).is_some_and(|need| need < began)));
+            }
+        }
+    }
+}
