@@ -3,6 +3,7 @@
 mod cancel;
 mod damage;
 mod durability;
+mod execute;
 mod golden;
 mod graphs;
 mod grow;

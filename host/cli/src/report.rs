@@ -5,14 +5,14 @@
 
 use std::fmt::Write as _;
 
-use pleach_engine::Ended;
 use pleach_engine::kernel::{Denial, Payload, RunError, RunStatus, Usage};
+use pleach_engine::{Ended, GraphReport};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::artifacts::{self, Artifact};
 use crate::board::Counts;
-use crate::text;
+use crate::{graph, text};
 
 /// The artifact that is shown with the summary, where there is one.
 const TABLE: &str = "report.txt";
@@ -26,6 +26,9 @@ pub struct Report<'a> {
     error: Option<Failure<'a>>,
     /// What the whole tree has spent.
     usage: Spent,
+    /// Of a graph: what became of it, task by task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graph: Option<Value>,
 }
 
 /// Why there is no output.
@@ -61,13 +64,19 @@ impl<'a> Report<'a> {
             output: ended.output.as_ref(),
             error: ended.error.as_ref().map(Failure::Run),
             usage: spent.into(),
+            graph: None,
         }
+    }
+
+    /// The same, with what became of the graph if it was one.
+    pub fn with_graph(self, graph: Option<&GraphReport>) -> anyhow::Result<Self> {
+        Ok(Self { graph: graph.map(graph::json).transpose()?, ..self })
     }
 
     /// For a run that policy did not let start.
     pub fn denied(denial: &'a Denial) -> Self {
         let usage = (&Usage::default()).into();
-        Self { run_id: None, status: "denied", output: None, error: Some(Failure::Denied(denial)), usage }
+        Self { run_id: None, status: "denied", output: None, error: Some(Failure::Denied(denial)), usage, graph: None }
     }
 }
 

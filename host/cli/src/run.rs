@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use pleach_engine::graph::source::Source;
 use pleach_engine::kernel::{Budget, Code, Grant, Scope, Tightening, Usage};
-use pleach_engine::{Ended, Error, Host, Plugin, Submission};
+use pleach_engine::{Ended, Error, GraphReport, Host, Plugin, Submission};
 
 use crate::amounts::Amount;
 use crate::board::Counts;
@@ -227,6 +227,7 @@ impl Run {
 
     async fn carry_out(&self, host: &Host, submission: Submission, interrupts: Interrupts) -> anyhow::Result<Exit> {
         let mut output = Output::stdout();
+        let is_graph = submission.graph.is_some();
         let name = submission.graph.as_ref().map_or(&*submission.agent, |graph| graph.name());
         let name = name.split('@').next().unwrap_or_default().to_owned();
         let run = match host.submit(submission).await {
@@ -248,15 +249,30 @@ impl Run {
         stopper.abort();
         let totals = progress.totals();
         drop(progress);
-        self.show(&ended, totals, &mut output)
+        let graph = match is_graph {
+            true => run.graph_report().await.context("reporting on the graph")?,
+            false => None,
+        };
+        self.show(&ended, graph.as_ref(), totals, &mut output)
     }
 
-    fn show(&self, ended: &Ended, (counts, spent): (Counts, Usage), output: &mut Output) -> anyhow::Result<Exit> {
+    fn show(
+        &self,
+        ended: &Ended,
+        graph: Option<&GraphReport>,
+        (counts, spent): (Counts, Usage),
+        output: &mut Output,
+    ) -> anyhow::Result<Exit> {
         let body = report::body(ended);
         match self.format {
-            Format::Text => output.line(&report::summary(ended, &body, counts, &spent))?,
-            Format::Json => output.json(&Report::of(ended, &spent))?,
-            Format::Ndjson => output.json_line(&Report::of(ended, &spent))?,
+            Format::Text => {
+                output.line(&report::summary(ended, &body, counts, &spent))?;
+                if let Some(graph) = graph {
+                    output.line(&format!("\n{}", graph::told(graph)))?;
+                }
+            }
+            Format::Json => output.json(&Report::of(ended, &spent).with_graph(graph)?)?,
+            Format::Ndjson => output.json_line(&Report::of(ended, &spent).with_graph(graph)?)?,
         }
         let exit = Exit::of_status(ended.status);
         if let Some(folder) = &self.artifacts {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pleach_graph::report::GraphReport;
 use pleach_graph::source::Source;
 use pleach_kernel::{
     Caller, Cancel, CancellationPropagation, Cancelled, ChildLifecycle, Finish, Outcome, Query, RunId, Surface, Tree,
@@ -118,6 +119,23 @@ impl Run {
         let tree = self.fold().await?;
         let Some(plugin) = tree.run(self.id).map(|run| run.spec.plugin.clone()) else { return Ok(None) };
         crate::graphs::read(self.host.store().as_ref(), &plugin).await
+    }
+
+    /// What became of the graph that the run is of, task by task, as far as it has
+    /// come; none where the run is of a component.
+    pub async fn graph_report(&self) -> Result<Option<GraphReport>, Error> {
+        let Some(source) = self.graph().await? else { return Ok(None) };
+        let plan = match pleach_graph::compile(&source).into_plan() {
+            Ok(plan) => plan,
+            Err(problems) => return Err(Error::Graph { file: source, problems }),
+        };
+        let tree = self.fold().await?;
+        let query = Query { run_id: Some(self.id), max_depth: Some(1), ..Query::default() };
+        let view = tree.view(&query).map_err(|denial| Error::Denied(Box::new(denial)))?;
+        let mut events = recover::whole_log(self.host.store().as_ref(), self.id.root).await?;
+        // It may have grown since the tree was looked at.
+        events.truncate(usize::try_from(view.seq).unwrap_or(usize::MAX));
+        Ok(Some(GraphReport::of(&plan, &view.tree, &events)))
     }
 
     /// Cancels the run and everything it caused, wherever it runs, and waits

@@ -1,10 +1,12 @@
 //! `pleach graph`: what can be asked about graphs besides running them.
 
 mod file;
+mod result;
 mod schema;
 mod show;
 
 pub use file::{is_graph, mistake, of_tasks, read};
+pub use result::{json, told};
 
 use clap::{Args, Subcommand};
 

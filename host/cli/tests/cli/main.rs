@@ -6,6 +6,7 @@
 
 mod check;
 mod elsewhere;
+mod examples;
 mod full_disk;
 mod graph_show;
 mod interrupt;

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use pleach_kernel::{RunStatus, Timestamp};
+use serde::Serialize;
 
 use crate::plan::{Edge, Kind, NodeIx, Plan};
 
 /// How far a node has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NodeStatus {
     /// Its turn has not come, as far as is known.
     #[default]

@@ -8,7 +8,7 @@ use crate::plan::{EdgeIx, Kind, NodeIx, Plan};
 
 /// All that leads from one node to another.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     pub from: NodeIx,
     pub to: NodeIx,
     /// Empty between a group and a join that only names it.
@@ -18,7 +18,7 @@ pub(super) struct Link {
 }
 
 /// The links of a plan, in the order of its edges.
-pub(super) fn links(plan: &Plan) -> Vec<Link> {
+pub(crate) fn links(plan: &Plan) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::with_capacity(plan.edges.len());
     let mut known: HashMap<(NodeIx, NodeIx), usize> = HashMap::with_capacity(plan.edges.len());
     let joins = plan.nodes.iter().enumerate().filter_map(|(to, node)| Some((group_of(&node.kind)?, to, None)));
@@ -99,7 +99,7 @@ pub(super) fn layers(nodes: usize, links: &[Link]) -> Vec<usize> {
 }
 
 /// Every node after all that it follows, with the links that lead on from it.
-pub(super) fn in_order(nodes: usize, links: &[Link]) -> Vec<(NodeIx, Vec<usize>)> {
+pub(crate) fn in_order(nodes: usize, links: &[Link]) -> Vec<(NodeIx, Vec<usize>)> {
     let mut below: Vec<Vec<usize>> = vec![Vec::new(); nodes];
     let mut waits_for = vec![0usize; nodes];
     for (ix, link) in links.iter().enumerate().filter(|(_, link)| !link.back) {

@@ -10,9 +10,9 @@
 mod critical;
 mod dot;
 mod happened;
-mod links;
+pub(crate) mod links;
 mod mermaid;
-mod observe;
+pub(crate) mod observe;
 mod place;
 mod shape;
 mod sketch;
@@ -55,6 +55,6 @@ pub fn draw(plan: &Plan, what: Option<&Happened>, format: Format) -> String {
 }
 
 #[cfg(test)]
-mod scene;
+pub(crate) mod scene;
 #[cfg(test)]
 mod tests;

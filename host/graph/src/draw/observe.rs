@@ -251,7 +251,7 @@ impl<'a> Observer<'a> {
 
 /// The round of a loop that a run belongs to, from 1: after the first, the number is
 /// part of its key, as in `parse#2` and `parse#2:7`.
-fn round(run: &RunView) -> u32 {
+pub(crate) fn round(run: &RunView) -> u32 {
     let key = run.spawn_key.as_deref().unwrap_or_default();
     let number = key.split_once('#').map(|(_, rest)| rest.split(':').next().unwrap_or_default());
     number.and_then(|number| number.parse().ok()).unwrap_or(1)

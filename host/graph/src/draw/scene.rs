@@ -14,7 +14,7 @@ use crate::source::Source;
 
 /// A node of every kind, handles, a condition, a loop, and a join that names its
 /// group where no edge leads.
-pub(super) const REVIEW: &str = r#"
+pub(crate) const REVIEW: &str = r#"
 spec_version: "2.0"
 name: review
 description: Reviews a repository in shards.
@@ -57,7 +57,7 @@ edges:
 
 /// The plan of a text that can be read and linked. Whether the graph makes sense is
 /// no matter for whoever draws it.
-pub(super) fn plan(text: &str) -> Plan {
+pub(crate) fn plan(text: &str) -> Plan {
     let (source, mut found) = (Source::new("g.yaml", text), Diagnostics::default());
     let file = crate::file::read_file(&source, &mut found).expect("a graph");
     let plan = crate::link::link(file, &source, &mut found);
@@ -67,25 +67,25 @@ pub(super) fn plan(text: &str) -> Plan {
 
 const ROOT: RootId = RootId(7);
 
-pub(super) fn id(index: u32) -> RunId {
+pub(crate) fn id(index: u32) -> RunId {
     RunId { root: ROOT, index }
 }
 
 /// A graph's run, its children, its groups and what it wrote to the log.
-pub(super) struct Scene {
+pub(crate) struct Scene {
     pub run: RunView,
     pub events: Vec<Event>,
 }
 
 impl Scene {
-    pub(super) fn new(status: RunStatus) -> Self {
+    pub(crate) fn new(status: RunStatus) -> Self {
         let mut run = view(0, status, Some(1_000), None);
         run.finished_at = status.is_terminal().then_some(Timestamp(9_000));
         Self { run, events: Vec::new() }
     }
 
     /// A run of a node. Times are in milliseconds from the start of the graph.
-    pub(super) fn child(&mut self, node: &str, key: &str, status: RunStatus, from: u64, to: u64) -> &mut RunView {
+    pub(crate) fn child(&mut self, node: &str, key: &str, status: RunStatus, from: u64, to: u64) -> &mut RunView {
         let started = (status != RunStatus::Queued).then_some(1_000 + from);
         let mut child = view(self.run.children.len() as u32 + 1, status, started, None);
         child.finished_at = status.is_terminal().then_some(Timestamp(1_000 + to));
@@ -99,7 +99,7 @@ impl Scene {
     }
 
     /// A group of the last `members` runs, and its decision.
-    pub(super) fn group(&mut self, node: &str, members: usize, decided: Option<(JoinStatus, u64)>) {
+    pub(crate) fn group(&mut self, node: &str, members: usize, decided: Option<(JoinStatus, u64)>) {
         let group_id = GroupId { root: ROOT, index: self.run.groups.len() as u32 };
         let first = self.run.children.len() - members;
         let member = |(ordinal, run): (usize, &RunView)| MemberView {
@@ -118,22 +118,22 @@ impl Scene {
         }
     }
 
-    pub(super) fn event(&mut self, node: &str, at: u64, fact: Fact) {
+    pub(crate) fn event(&mut self, node: &str, at: u64, fact: Fact) {
         let node_id: Option<Arc<str>> = Some(node.into());
         let (seq, at) = (self.events.len() as u64 + 1, Timestamp(1_000 + at));
         self.events.push(Event { seq, at, run_id: id(0), node_id, call: None, surface: Surface::Graph, fact });
     }
 
-    pub(super) fn routed(&mut self, node: &str, at: u64, route: &str) {
+    pub(crate) fn routed(&mut self, node: &str, at: u64, route: &str) {
         self.event(node, at, Fact::RouteDecision(verdict(Some(serde_json::json!({"route": route})))));
     }
 
-    pub(super) fn judged(&mut self, node: &str, at: u64, outcome: Option<&str>) {
+    pub(crate) fn judged(&mut self, node: &str, at: u64, outcome: Option<&str>) {
         let answer = outcome.map(|outcome| serde_json::json!({"outcome": outcome, "score": 0.5}));
         self.event(node, at, Fact::JudgeVerdict(verdict(answer)));
     }
 
-    pub(super) fn replanned(&mut self, node: &str, at: u64, suggested_action: SuggestedAction) {
+    pub(crate) fn replanned(&mut self, node: &str, at: u64, suggested_action: SuggestedAction) {
         let decision = ReplanDecision {
             run_id: id(0),
             needs_replan: true,
@@ -149,7 +149,7 @@ impl Scene {
     }
 
     /// The review, run: a shard failed, the experts were not content at first.
-    pub(super) fn review() -> Self {
+    pub(crate) fn review() -> Self {
         let mut scene = Self::new(RunStatus::Completed);
         scene.run.finished_at = Some(Timestamp(1_000 + 4_262));
         scene.child("list", "list", RunStatus::Completed, 0, 120);

@@ -1,7 +1,7 @@
 //! Spawning: what can be said of a run that a node makes.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::at::At;
 
@@ -77,7 +77,7 @@ spawning! {
 }
 
 /// What a failed node means for the rest of the graph.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
     /// Everything else is cancelled, and the graph has failed.

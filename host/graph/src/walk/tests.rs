@@ -193,30 +193,45 @@ fn check(text: &str, input: &Json, failing: &[&str], expected: Expect) {
 #[test]
 fn a_node_starts_when_all_that_it_needs_is_there() {
     let text = "tasks:\n- {id: d, agent: x, needs: [b, c]}\n- {id: b, agent: x, needs: [a]}\n- {id: c, agent: x, needs: [a]}\n- {id: a, agent: x}\n";
-    check(text, &json!({}), &[], expect![[r#"
+    check(
+        text,
+        &json!({}),
+        &[],
+        expect![[r#"
         a b c d
         d completed, b completed, c completed, a completed
         {"d":"d"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_isolated_failure_skips_what_depends_on_it_and_nothing_else() {
     let text = "tasks:\n- {id: a, agent: x, on_failure: isolated}\n- {id: b, agent: x, needs: [a]}\n- {id: c, agent: x, needs: [b, d]}\n- {id: d, agent: x}\n- {id: e, agent: x, needs: [d]}\n";
-    check(text, &json!({}), &["a"], expect![[r#"
+    check(
+        text,
+        &json!({}),
+        &["a"],
+        expect![[r#"
         a d e
         a failed, b skipped, c skipped, d completed, e completed
         {"e":"e"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_cascading_failure_ends_the_walk() {
-    check("tasks: [{id: a, agent: x}, {id: b, agent: x, needs: [a]}]", &json!({}), &["a"], expect![[r#"
+    check(
+        "tasks: [{id: a, agent: x}, {id: b, agent: x, needs: [a]}]",
+        &json!({}),
+        &["a"],
+        expect![[r#"
         a
         a failed, b waiting
         node_failed: node `a` failed: broken: it broke
-    "#]]);
+    "#]],
+    );
 }
 
 const LOOP: &str = r#"
@@ -238,25 +253,40 @@ edges:
 
 #[test]
 fn a_way_out_of_a_loop_stays_open_while_the_loop_may_come_by_again() {
-    check(LOOP, &json!({}), &["work:1"], expect![[r#"
+    check(
+        LOOP,
+        &json!({}),
+        &["work:1"],
+        expect![[r#"
         work:0 work:1 work#2:0 work#2:1
         work completed, all completed, good completed, again skipped, out completed, sorry skipped
         ["work#2:0","work#2:1"]
-    "#]]);
-    check(LOOP, &json!({}), &[], expect![[r#"
+    "#]],
+    );
+    check(
+        LOOP,
+        &json!({}),
+        &[],
+        expect![[r#"
         work:0 work:1
         work completed, all completed, good completed, again skipped, out completed, sorry skipped
         ["work:0","work:1"]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_loop_is_left_when_its_replans_are_used_up() {
-    check(LOOP, &json!({}), &["work:1", "work#2:1", "work#3:0"], expect![[r#"
+    check(
+        LOOP,
+        &json!({}),
+        &["work:1", "work#2:1", "work#3:0"],
+        expect![[r#"
         work:0 work:1 work#2:0 work#2:1 work#3:0 work#3:1
         work completed, all completed, good completed, again completed, out skipped, sorry completed
         "sorry"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -269,16 +299,26 @@ nodes:
   out: {output: {value: "${{ has(nodes.b.output) ? nodes.b.output : 'none' }}"}}
 edges: [{from: a, to: b}, {from: b, to: again}, {from: again.replan, to: a}, {from: again.continue, to: out}]
 "#;
-    check(text, &json!({}), &["a"], expect![[r#"
+    check(
+        text,
+        &json!({}),
+        &["a"],
+        expect![[r#"
         a a#2 b
         a completed, b completed, again completed, out completed
         "b"
-    "#]]);
-    check(text, &json!({}), &["a", "a#2"], expect![[r#"
+    "#]],
+    );
+    check(
+        text,
+        &json!({}),
+        &["a", "a#2"],
+        expect![[r#"
         a a#2
         a failed, b skipped, again completed, out completed
         "none"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -290,21 +330,36 @@ nodes:
   out: {output: {value: "${{ nodes.all.output.success_count }}"}}
 edges: [{from: each, to: all}, {from: all, to: out}]
 "#;
-    check(text, &json!([1, 2, 3, 4, 5]), &[], expect![[r#"
+    check(
+        text,
+        &json!([1, 2, 3, 4, 5]),
+        &[],
+        expect![[r#"
         each:0 each:1 +2 +3 +4
         each completed, all completed, out completed
         5
-    "#]]);
-    check(text, &json!([]), &[], expect![[r#"
+    "#]],
+    );
+    check(
+        text,
+        &json!([]),
+        &[],
+        expect![[r#"
 
         each completed, all completed, out completed
         0
-    "#]]);
-    check(text, &json!({"not": "a list"}), &[], expect![[r#"
+    "#]],
+    );
+    check(
+        text,
+        &json!({"not": "a list"}),
+        &[],
+        expect![[r#"
 
         each failed, all waiting, out waiting
         node_failed: node `each` failed: not_a_list: `over` is to be a list, and is {"not":"a list"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -316,21 +371,36 @@ nodes:
   c: {output: {value: c}}
 edges: [{from: a, to: b, when: input.n > 1}, {from: a, to: c, when: input.n <= 1}]
 "#;
-    check(text, &json!({"n": 2}), &[], expect![[r#"
+    check(
+        text,
+        &json!({"n": 2}),
+        &[],
+        expect![[r#"
         a
         a completed, b completed, c skipped
         "b"
-    "#]]);
-    check(text, &json!({"n": 1}), &[], expect![[r#"
+    "#]],
+    );
+    check(
+        text,
+        &json!({"n": 1}),
+        &[],
+        expect![[r#"
         a
         a completed, b skipped, c completed
         "c"
-    "#]]);
-    check(text, &json!({"n": "x"}), &[], expect![[r#"
+    "#]],
+    );
+    check(
+        text,
+        &json!({"n": "x"}),
+        &[],
+        expect![[r#"
         a
         a completed, b waiting, c waiting
         expression_failed: the edge from `a` to `b`: `input.n > 1`: found no matching overload for '_>_' applied to '(string, int)'
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -341,11 +411,16 @@ nodes:
   out: {output: {value: "${{ nodes.a.output }}"}}
 edges: [{from: a, to: out}]
 "#;
-    check(text, &json!({}), &["a"], expect![[r#"
+    check(
+        text,
+        &json!({}),
+        &["a"],
+        expect![[r#"
         a
         a failed, out skipped
         node_failed: node `a` failed: broken: it broke
-    "#]]);
+    "#]],
+    );
 }
 
 /// Tasks that need earlier ones, by chance.
