@@ -9,6 +9,7 @@ mod graphs;
 mod grow;
 mod hostile;
 mod parking;
+mod published;
 mod roles;
 mod spine;
 mod tenants;

@@ -72,10 +72,10 @@ struct Measure {
     /// Small sizes only
     #[arg(long)]
     short: bool,
-    /// Measure one side alone, for a profiler, in W1 to W5, W8 and the rate of W9
+    /// Measure one side alone, for a profiler, in W1 to W5, W8, the rate of W9 and W12
     #[arg(long)]
     only: Option<Side>,
-    /// Only the case of this size, in W1, W2, W4 and W7
+    /// Only the case of this size, in W1, W2, W4, W7 and W12
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     size: Option<u32>,
     /// Write the figures to this file, as JSON

@@ -17,7 +17,7 @@ use crate::interrupt::Interrupts;
 use crate::narrate::{Shown, Written};
 use crate::output::{Format, Output};
 use crate::place::{self, Place, Root};
-use crate::plugin::Component;
+use crate::plugin::Candidate;
 use crate::progress::{Progress, Show};
 use crate::report::{self, Report};
 use crate::{amounts, artifacts, exit, graph, input, plugin, policy, stderr};
@@ -61,7 +61,7 @@ pub struct Run {
     #[arg(long, value_name = "FILE", help_heading = "Authority")]
     policy: Option<PathBuf>,
 
-    /// A component to publish before the run.
+    /// A component or a graph to publish before the run.
     #[arg(long, value_name = "FILE", help_heading = "Plugins")]
     plugin: Vec<PathBuf>,
 
@@ -119,7 +119,7 @@ impl Run {
             None => Submission::new(self.named(), input),
         };
         self.fill(&mut submission)?;
-        let brought = self.components()?;
+        let brought = self.brought()?;
         if let Some(folder) = &self.artifacts {
             artifacts::prepare(folder)?;
         }
@@ -178,20 +178,20 @@ impl Run {
         Ok(())
     }
 
-    /// The component files that the run brings along; the agent's, where it is
-    /// one, is the last.
-    fn components(&self) -> Result<Vec<Component>, Mistake> {
+    /// The files that the run brings along; the agent's, where it is a component, is
+    /// the last.
+    fn brought(&self) -> Result<Vec<Candidate>, Mistake> {
         let mut files = self.plugin.clone();
         for folder in &self.plugins {
             files.extend(plugin::folder(folder)?);
         }
         files.extend(self.is_component().then(|| PathBuf::from(self.named())));
-        files.into_iter().map(Component::read).collect()
+        files.into_iter().map(Candidate::read).collect()
     }
 
     /// Opens the host and publishes what the run brings along; names the agent
     /// if that is among it.
-    async fn open(&self, place: &Place, brought: &[Component]) -> anyhow::Result<(Host, Option<String>)> {
+    async fn open(&self, place: &Place, brought: &[Candidate]) -> anyhow::Result<(Host, Option<String>)> {
         let host = place
             .open_with(|builder| {
                 let builder = place::roots(builder, &self.root).park_after(self.park_after);
@@ -199,8 +199,8 @@ impl Run {
             })
             .await?;
         let mut last = None;
-        for component in brought {
-            last = Some(plugin::add(&host, component).await?);
+        for candidate in brought {
+            last = Some(plugin::add(&host, candidate).await?);
         }
         let agent = last.filter(|_| self.is_component()).map(|agent| {
             // A requirement cannot name a build; the newest of them is meant.

@@ -9,8 +9,7 @@ use pleach_kernel::{
     Code, Denial, Limits, PluginRef, Policy, Resolution, Role, RootId, RunId, Scope, Spawn, SpawnRequest, Submit,
     Surface, Tenant, Timestamp, Tree,
 };
-use pleach_sandbox::Inspection;
-use pleach_store::{PluginRow, Store, TreeFilter, TreeSummary};
+use pleach_store::{Store, TreeFilter, TreeSummary};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,14 +26,11 @@ use crate::habits::Habits;
 use crate::live::{Inner, Leaving};
 use crate::mailbox::{Input, Mailbox};
 use crate::missing::Missing;
+use crate::publish::NO_VERSION;
 use crate::recover;
-use crate::registry::{Plugin, Publish, Registry, check_name, check_version};
+use crate::registry::Registry;
 use crate::run::Run;
 use crate::submission::Submission;
-
-/// The version of every graph that is run from a file: what tells them apart is
-/// their digest.
-const VERSION: &str = "0.0.0";
 
 /// Which runs to list.
 #[derive(Clone, Debug)]
@@ -53,7 +49,7 @@ impl Default for RunFilter {
 /// Runs trees for one tenant. Cheap to clone; all clones share everything.
 #[derive(Clone)]
 pub struct Host {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     tenant: Tenant,
 }
 
@@ -137,55 +133,6 @@ impl Host {
         }
     }
 
-    /// Looks at a component without publishing it.
-    pub fn inspect(&self, component: &[u8]) -> Result<Inspection, Error> {
-        Ok(self.inner.shared.guests.inspect(component)?)
-    }
-
-    /// Checks, compiles and publishes a component.
-    pub async fn publish(&self, component: Vec<u8>, publish: Publish) -> Result<Plugin, Error> {
-        let doing = "publishing a plugin";
-        let found = self.inspect(&component)?;
-        let (said_name, said_version, description) =
-            found.metadata.map_or((None, None, String::new()), |m| (Some(m.name), Some(m.version), m.description));
-        let said = |what: &str| Error::invalid(doing, format!("the component does not say its {what}; give one"));
-        let name = publish.name.or(said_name).ok_or_else(|| said("name"))?;
-        let version = publish.version.or(said_version).ok_or_else(|| said("version"))?;
-        check_name(&name)?;
-        check_version(&version)?;
-        let policy = self.policy().await?;
-        self.check_stored_bytes("publish", &policy, component.len() as u64).await?;
-        let bytes = component.clone();
-        self.inner.shared.guests.load(&found.digest, Box::new(|| Box::pin(async move { Ok(bytes) }))).await?;
-        let row = PluginRow {
-            tenant: self.tenant.clone(),
-            name,
-            version,
-            digest: found.digest.to_string(),
-            role: found.role.as_str().to_owned(),
-            description,
-            size: component.len() as u64,
-            published_at: self.now(),
-            published: true,
-        };
-        if !self.store().put_plugin(row.clone(), component).await? {
-            self.store().set_published(&self.tenant, &row.name, &row.version, true).await?;
-        }
-        self.inner.shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
-        Ok(row.into())
-    }
-
-    /// Takes a version back: running runs keep it, new ones cannot have it.
-    pub async fn unpublish(&self, name: &str, version: &str) -> Result<(), Error> {
-        self.store().set_published(&self.tenant, name, version, false).await?;
-        self.inner.shared.registry.refresh(self.store().as_ref(), &self.tenant).await
-    }
-
-    /// Every version of every plugin of the tenant.
-    pub async fn plugins(&self) -> Result<Vec<Plugin>, Error> {
-        Ok(self.store().plugins(&self.tenant).await?.into_iter().map(Plugin::from).collect())
-    }
-
     /// The tenant's policy; the built-in one, which allows no spawn, where none
     /// was set.
     pub async fn policy(&self) -> Result<Policy, Error> {
@@ -206,7 +153,12 @@ impl Host {
         Ok(self.store().put_policy(&self.tenant, document).await?)
     }
 
-    async fn check_stored_bytes(&self, action: &'static str, policy: &Policy, more: u64) -> Result<(), Error> {
+    pub(crate) async fn check_stored_bytes(
+        &self,
+        action: &'static str,
+        policy: &Policy,
+        more: u64,
+    ) -> Result<(), Error> {
         let Some(limit) = policy.quotas.stored_bytes else { return Ok(()) };
         let used = self.store().stored_bytes(&self.tenant).await?;
         if used.saturating_add(more) <= limit {
@@ -287,8 +239,12 @@ impl Host {
         let text = source.text().as_bytes().to_vec();
         self.check_stored_bytes("submit", policy, text.len() as u64).await?;
         let digest: Arc<str> = self.store().put_component(text).await?.into();
-        let plugin =
-            PluginRef { name: plan.name.clone(), version: VERSION.into(), digest: digest.clone(), role: Role::Agent };
+        let plugin = PluginRef {
+            name: plan.name.clone(),
+            version: NO_VERSION.into(),
+            digest: digest.clone(),
+            role: Role::Agent,
+        };
         let settings = plan.settings.clone();
         self.inner.shared.graphs.keep(&digest, plan);
         Ok((Arc::new(plugin), settings))

@@ -28,6 +28,7 @@ mod meter;
 mod missing;
 #[cfg(test)]
 mod natives;
+mod publish;
 mod record;
 mod recover;
 mod registry;

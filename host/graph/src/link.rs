@@ -93,6 +93,7 @@ impl Linker<'_> {
         let limits = settings.policy.as_ref().map(|policy| policy.value.clone()).unwrap_or_default();
         let number = |limit: &Option<At<u32>>| limit.as_ref().map(|limit| limit.value);
         Settings {
+            version: settings.version.as_ref().map(|version| version.as_str().into()),
             limits: Tightening {
                 max_depth: number(&limits.max_depth),
                 max_fanout: number(&limits.max_fanout),

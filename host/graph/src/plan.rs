@@ -47,6 +47,8 @@ impl Plan {
 /// What holds for the graph as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// The version that it is published as.
+    pub version: Option<Arc<str>>,
     pub limits: Tightening,
     pub timeout_ms: Option<u64>,
     pub fairness: Option<Fairness>,
@@ -69,6 +71,23 @@ impl Settings {
             Some(Fairness::ShortestFirst) => pleach_kernel::Fairness::ShortestFirst,
             None => given,
         }
+    }
+
+    /// The fields that hold for the root of a tree and nothing else, as far as they
+    /// are said: below a root, whoever spawns a graph says what it may take.
+    pub fn of_a_root(&self) -> Vec<&'static str> {
+        let Self { limits, timeout_ms, fairness, budget, version: _, seed: _, input_schema: _, output_schema: _ } =
+            self;
+        let Tightening { max_concurrency, .. } = *limits;
+        let policy = Tightening { max_concurrency: None, ..*limits };
+        let said = [
+            ("policy", policy != Tightening::default()),
+            ("max_concurrency", max_concurrency.is_some()),
+            ("timeout_ms", timeout_ms.is_some()),
+            ("fairness", fairness.is_some()),
+            ("budget", *budget != Budget::default()),
+        ];
+        said.into_iter().filter_map(|(field, is_said)| is_said.then_some(field)).collect()
     }
 
     /// What the graph may spend, where whoever runs it gives it a budget too: the

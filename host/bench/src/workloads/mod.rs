@@ -3,6 +3,7 @@
 mod chain;
 mod events;
 mod fan_out;
+mod graph;
 mod growth;
 mod many_trees;
 mod recovery;
@@ -62,6 +63,8 @@ pub enum Workload {
     W10,
     /// Starting over with unfinished children
     W11,
+    /// A graph of no-op agents: checking it, and running it
+    W12,
 }
 
 impl Workload {
@@ -78,6 +81,7 @@ impl Workload {
             Self::W9 => many_trees::run(scale).await,
             Self::W10 => growth::run(scale).await,
             Self::W11 => recovery::run(scale).await,
+            Self::W12 => graph::run(scale).await,
         }
     }
 }

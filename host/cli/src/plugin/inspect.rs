@@ -8,9 +8,9 @@ use pleach_engine::{Host, Inspection};
 use serde_json::json;
 
 use super::Component;
-use crate::exit::Exit;
+use crate::exit::{Exit, Mistake};
 use crate::output::{Format, Output};
-use crate::text;
+use crate::{graph, text};
 
 /// Say what a component is: its role, what it imports, its digest.
 #[derive(Args, Debug)]
@@ -25,6 +25,10 @@ pub struct Inspect {
 
 impl Inspect {
     pub async fn execute(self) -> anyhow::Result<Exit> {
+        if self.file.to_str().is_some_and(graph::is_graph) {
+            let message = format!("inspecting `{}`: it is a graph, and no component", self.file.display());
+            return Err(Mistake::new(message).hint("`pleach graph show FILE` draws it").into());
+        }
         let Component { path, bytes } = Component::read(self.file)?;
         // Looking at a file needs no store, and should not create one.
         let host = Host::builder().store("memory:").build().await?;

@@ -1,7 +1,9 @@
 //! `pleach plugin`: from a folder with sources to a published plugin.
 //!
-//! Reading component files is here; one file for each command beside it.
+//! Reading component files is here; one file for each command beside it, and one
+//! for what can be published.
 
+mod candidate;
 mod inspect;
 mod list;
 mod make;
@@ -18,6 +20,7 @@ use clap::{Args, Subcommand};
 use crate::exit::{Exit, Mistake};
 use crate::place::Place;
 
+pub use candidate::Candidate;
 pub use publish::{add, folder};
 
 /// The largest file that is taken for a component, in bytes. The host has a

@@ -11,27 +11,27 @@ use pleach_engine::{Host, Plugin};
 use semver::{BuildMetadata, Version};
 use serde_json::json;
 
-use super::Component;
+use super::Candidate;
 use crate::exit::{Exit, Mistake};
 use crate::output::{Format, Output};
 use crate::place::Place;
 use crate::{stderr, text};
 
-/// Publish components, so that runs can name them.
+/// Publish components and graphs, so that runs can name them.
 ///
-/// Name and version come out of the component, where `pleach plugin build` put
-/// them. A version that is published never changes.
+/// Name and version come out of the file: `pleach plugin build` has put them into a
+/// component, and a graph says its own. A version that is published never changes.
 #[derive(Args, Debug)]
 pub struct Publish {
-    /// Component files.
+    /// Component files, and graphs: FILE.yaml, FILE.yml or FILE.json.
     #[arg(required = true)]
     files: Vec<PathBuf>,
 
-    /// The plugin's name, instead of the one in the component.
+    /// The plugin's name, instead of the one in the file.
     #[arg(long)]
     name: Option<String>,
 
-    /// The plugin's version, instead of the one in the component.
+    /// The plugin's version, instead of the one in the file.
     #[arg(long)]
     version: Option<String>,
 
@@ -46,14 +46,12 @@ impl Publish {
             let message = "publishing several files: --name and --version are for one file alone";
             return Err(Mistake::new(message).hint("publish that file with a command of its own").into());
         }
-        let components: Vec<Component> = self.files.into_iter().map(Component::read).collect::<Result<_, _>>()?;
+        let candidates: Vec<Candidate> = self.files.into_iter().map(Candidate::read).collect::<Result<_, _>>()?;
         let host = place.open().await?;
         let mut published = Vec::new();
-        for Component { path, bytes } in components {
+        for candidate in candidates {
             let asked = pleach_engine::Publish { name: self.name.clone(), version: self.version.clone() };
-            let plugin =
-                host.publish(bytes, asked).await.with_context(|| format!("publishing `{}`", path.display()))?;
-            published.push(plugin);
+            published.push(candidate.publish(&host, asked).await?);
         }
         let mut output = Output::stdout();
         match self.format {
@@ -132,14 +130,11 @@ pub fn folder(folder: &Path) -> Result<Vec<PathBuf>, Mistake> {
 /// A published version never changes, but whoever works on a plugin rebuilds it
 /// many times under one version. So other bytes under a version that is taken
 /// become a build of it, `0.1.0+TIME.DIGEST`, which is newer than those before.
-pub async fn add(host: &Host, component: &Component) -> anyhow::Result<Plugin> {
-    let Component { path, bytes } = component;
-    let doing = || format!("publishing `{}`", path.display());
-    let found = host.inspect(bytes).with_context(doing)?;
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let said = found.metadata.as_ref();
-    let name = said.map(|said| said.name.clone()).or(stem).unwrap_or_default();
-    let stated = said.map_or("0.0.0", |said| said.version.as_str());
+pub async fn add(host: &Host, candidate: &Candidate) -> anyhow::Result<Plugin> {
+    let doing = || format!("publishing `{}`", candidate.told());
+    let said = candidate.said(host).with_context(doing)?;
+    let name = said.name.or_else(|| candidate.stem()).unwrap_or_default();
+    let stated = said.version.as_deref().unwrap_or("0.0.0");
     let version = Version::parse(stated).map_err(|error| {
         Mistake::new(format!("{}: its version `{}` is not a version: {error}", doing(), text::line(stated)))
             .hint("a version is MAJOR.MINOR.PATCH, such as 0.1.0")
@@ -147,17 +142,17 @@ pub async fn add(host: &Host, component: &Component) -> anyhow::Result<Plugin> {
 
     let mut known = host.plugins().await?;
     known.retain(|plugin| plugin.name == name);
-    let version = match choose(&version, &found.digest, &known) {
+    let version = match choose(&version, &said.digest, &known) {
         Choice::There(plugin) => return Ok(plugin.clone()),
         Choice::As(version) => version,
     };
     let asked = pleach_engine::Publish { name: Some(name), version: Some(version.to_string()) };
-    let plugin = host.publish(bytes.clone(), asked).await.with_context(doing)?;
+    let plugin = candidate.publish(host, asked).await?;
     let newer = known.iter().filter(|other| other.published).filter_map(|other| Version::parse(&other.version).ok());
     if let Some(newest) = newer.max().filter(|newest| *newest > version) {
         stderr::line(&format!(
             "warning: `{}` is {}@{version}; whoever asks for `{}` without a version gets {newest} out of the store",
-            path.display(),
+            candidate.told(),
             plugin.name,
             plugin.name,
         ));
@@ -165,7 +160,7 @@ pub async fn add(host: &Host, component: &Component) -> anyhow::Result<Plugin> {
     Ok(plugin)
 }
 
-/// What to do with a component that claims a version.
+/// What to do with a file that claims a version.
 #[derive(Debug)]
 enum Choice<'a> {
     There(&'a Plugin),

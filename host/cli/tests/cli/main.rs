@@ -5,10 +5,12 @@
 //! it is what goes in and what comes out.
 
 mod check;
+mod code_review;
 mod elsewhere;
 mod examples;
 mod full_disk;
 mod graph_show;
+mod graphs_page;
 mod interrupt;
 mod kill;
 mod plugins;

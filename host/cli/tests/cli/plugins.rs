@@ -79,3 +79,43 @@ fn building_what_is_no_plugin_says_what_to_name() {
     let desk = Desk::new();
     desk.expect(2, &["plugin", "build", "no/such"]).says(&["`no/such`", "Cargo.toml"]);
 }
+
+const GRAPH: &str = r#"
+spec_version: "2.0"
+name: two
+version: 1.0.0
+description: Says two.
+nodes:
+  out: {output: {value: 2}}
+"#;
+
+#[test]
+fn a_graph_is_published_listed_and_run_by_its_name() {
+    let desk = Desk::new();
+    desk.file("graph.yaml", GRAPH);
+    let published = desk.expect(0, &["plugin", "publish", "graph.yaml", "--format", "json"]).json();
+    let shown =
+        ["name", "version", "role", "description"].map(|field| published[0][field].as_str().unwrap_or("").to_owned());
+    assert_eq!(shown, ["two", "1.0.0", "agent", "Says two."]);
+    assert!(desk.expect(0, &["plugin", "list"]).stdout.contains("two@1.0.0"));
+    assert_eq!(desk.expect(0, &["run", "two@^1", "--format", "json"]).json()["output"], 2);
+    // A changed file is another version, unless a run brings it along.
+    desk.file("graph.yaml", &GRAPH.replace("value: 2", "value: 3"));
+    desk.expect(2, &["plugin", "publish", "graph.yaml"]).says(&["publishing `graph.yaml`", "raise the version"]);
+    let brought = ["run", "two", "--plugin", "graph.yaml", "--format", "json"];
+    assert_eq!(desk.expect(0, &brought).json()["output"], 3);
+    desk.expect(0, &["plugin", "unpublish", "two@1.0.0"]);
+}
+
+#[test]
+fn a_graph_that_cannot_be_published_says_why() {
+    let desk = Desk::new();
+    desk.file("broken.yaml", &GRAPH.replace("output:", "outptu:"));
+    for arguments in [&["plugin", "publish", "broken.yaml"][..], &["run", "two", "--plugin", "broken.yaml"]] {
+        desk.expect(2, arguments).says(&["broken.yaml:7:", "unknown", "`outptu`"]);
+    }
+    desk.file("root.yaml", &format!("{GRAPH}timeout_ms: 5\n"));
+    desk.expect(2, &["plugin", "publish", "root.yaml"]).says(&["`root.yaml`", "`timeout_ms`", "leave it out"]);
+    desk.expect(2, &["plugin", "inspect", "root.yaml"]).says(&["it is a graph", "pleach graph show"]);
+    desk.expect(2, &["plugin", "publish", "gone.yaml"]).says(&["`gone.yaml`", "hint:"]);
+}

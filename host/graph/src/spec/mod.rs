@@ -28,6 +28,9 @@ pub struct Settings {
     /// What the graph is called in lists of runs and in policies: 1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter. The file's name unless given.
     #[serde(default)]
     pub name: Option<At<String>>,
+    /// The version that the graph is published as, such as `1.0.0`. `0.0.0` unless given.
+    #[serde(default)]
+    pub version: Option<At<String>>,
     /// For people.
     #[serde(default)]
     pub description: Option<String>,
