@@ -3,6 +3,8 @@
 #[path = "engine/mod.rs"]
 mod engine;
 mod lasting;
+#[path = "parity/mod.rs"]
+mod parity;
 mod plugins_lock;
 mod scene;
 #[path = "tidy/mod.rs"]

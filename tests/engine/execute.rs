@@ -57,7 +57,7 @@ async fn a_graph_that_fails_or_takes_too_long_is_reported_on_too() {
         let source = Source::new("g.yaml", format!("spec_version: \"2.0\"\n{text}"));
         scene.host.execute_graph(source, Payload::null(), Execution { timeout, ..open() })
     };
-    let failing = "tasks: [{id: a, agent: echo, input: '${{ run.none }}'}, {id: b, agent: echo, needs: [a]}]";
+    let failing = "tasks: [{id: a, agent: echo, input: '${{ input.none }}'}, {id: b, agent: echo, needs: [a]}]";
     let report = run(failing, None).await.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((report.status, report.error.map(|error| error.code)), (RunStatus::Failed, Some("node_failed".into())));
     // It failed before there was a run of it.

@@ -26,6 +26,7 @@ use crate::habits::Habits;
 use crate::live::{Inner, Leaving};
 use crate::mailbox::{Input, Mailbox};
 use crate::missing::Missing;
+use crate::program::Programs;
 use crate::publish::NO_VERSION;
 use crate::recover;
 use crate::registry::Registry;
@@ -75,6 +76,7 @@ impl Host {
             clock,
             runtime: Handle::current(),
             graphs: Graphs::default(),
+            programs: Programs::default(),
             missing: Missing::default(),
             habits,
         };
@@ -104,6 +106,10 @@ impl Host {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.shared.registry
+    }
+
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.inner.shared.programs
     }
 
     /// What no policy goes beyond here.
@@ -193,7 +199,7 @@ impl Host {
         shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
         let mut limits = submission.limits.apply(&policy.limits);
         let (mut agent, mut timeout_ms, mut budget) = (submission.agent, submission.timeout_ms, submission.budget);
-        let (mut graph, mut fairness) = (None, submission.fairness);
+        let (mut found, mut fairness) = (None, submission.fairness);
         if let Some(source) = submission.graph {
             let (plugin, settings) = self.admit_graph(&policy, source).await?;
             agent = plugin.name.to_string();
@@ -201,7 +207,9 @@ impl Host {
             timeout_ms = [timeout_ms, settings.timeout_ms].into_iter().flatten().min();
             budget = settings.budget_within(&budget);
             fairness = settings.fairness_or(fairness);
-            graph = Some(plugin);
+            found = Some(Resolution::Found(plugin));
+        } else if let Some(version) = &submission.program {
+            found = Some(shared.programs.resolve(&agent, version)?);
         }
         let request = SpawnRequest {
             scopes: submission.grant,
@@ -214,8 +222,8 @@ impl Host {
         };
         let resolve = |target: &str| shared.registry.resolve(&self.tenant, target);
         let mut spawn = Spawn::resolved(request, resolve);
-        if let Some(plugin) = graph {
-            spawn.resolution = Resolution::Found(plugin);
+        if let Some(found) = found {
+            spawn.resolution = found;
         }
         let submit = Submit { limits, spawn, fairness };
         let tree = Tree::open(self.now(), root, self.tenant.clone(), Arc::new(policy), Surface::Api, submit)?;

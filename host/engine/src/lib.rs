@@ -28,6 +28,7 @@ mod meter;
 mod missing;
 #[cfg(test)]
 mod natives;
+mod program;
 mod publish;
 mod record;
 mod recover;
@@ -43,7 +44,7 @@ pub use pleach_graph as graph;
 pub use pleach_graph::report::GraphReport;
 pub use pleach_graph::spec::OnFailure;
 pub use pleach_kernel as kernel;
-pub use pleach_sandbox::{GuestLimits, Inspection};
+pub use pleach_sandbox::{CallError, FailureCode, GuestLimits, HostCalls, Inspection, Program, Running};
 pub use pleach_store::{TreeSize, TreeSummary};
 
 pub use builder::HostBuilder;

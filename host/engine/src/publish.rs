@@ -31,8 +31,16 @@ impl Host {
         let version = publish.version.or(said_version).ok_or_else(|| said("version"))?;
         let row = self.row(name, version, component.len())?;
         self.check_room_for(&component).await?;
-        let bytes = component.clone();
-        self.inner.shared.guests.load(&found.digest, Box::new(|| Box::pin(async move { Ok(bytes) }))).await?;
+        loop {
+            let bytes = component.clone();
+            let loaded = self.inner.shared.guests.load(&found.digest, Box::new(|| Box::pin(async move { Ok(bytes) })));
+            match loaded.await {
+                // That of a tree which waits for this component was under way, and the store
+                // does not have it yet.
+                Err(pleach_sandbox::Error::Bytes { .. }) => {}
+                loaded => break drop(loaded?),
+            }
+        }
         let digest = found.digest.to_string();
         self.list(PluginRow { digest, role: found.role.as_str().to_owned(), description, ..row }, component).await
     }

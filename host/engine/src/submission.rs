@@ -12,6 +12,9 @@ pub struct Submission {
     pub agent: String,
     /// A graph to run in place of an agent, which is then called as the graph says.
     pub graph: Option<Source>,
+    /// The version of the embedder's program to run in place of an agent; `agent` is
+    /// its name.
+    pub program: Option<String>,
     pub input: Payload,
     pub grant: Grant,
     /// Limits tighter than the policy's.
@@ -35,6 +38,7 @@ impl Submission {
         Self {
             agent: agent.to_owned(),
             graph: None,
+            program: None,
             input,
             grant: Grant::default(),
             limits: Tightening::default(),
@@ -52,6 +56,12 @@ impl Submission {
     /// the graph says itself.
     pub fn of_graph(source: Source, input: Payload) -> Self {
         Self { graph: Some(source), ..Self::new("graph", input) }
+    }
+
+    /// A program that [`Host::provide`](crate::Host::provide) was given, with nothing
+    /// granted and nothing limited but by policy.
+    pub fn of_program(name: &str, version: &str, input: Payload) -> Self {
+        Self { program: Some(version.to_owned()), ..Self::new(name, input) }
     }
 
     /// As [`Submission::new`], with whatever `input` is as JSON.

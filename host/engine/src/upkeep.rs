@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::append::summary;
 use crate::error::Error;
 use crate::host::Host;
+use crate::program::is_program;
 use crate::recover;
 
 /// Trees looked at in one step.
@@ -62,6 +63,7 @@ const GIVE_UP: &str = "restore the store from a backup, or give the run up: `ple
 const REMOVE: &str = "restore the store from a backup to read that run, or have `pleach gc` remove it";
 const LEAVE: &str = "nothing is lost: the log says all that it said, and is folded instead";
 const PUBLISH: &str = "publish the component with this digest, and the runs that wait for it go on";
+const PROVIDE: &str = "start the embedder's host, which provides its programs; the run goes on there";
 
 /// What a store holds, of every tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -202,6 +204,7 @@ impl Host {
         let mut fault = |what: &str, detail: String| {
             let hint = match what {
                 "plugin" => PUBLISH,
+                "program" => PROVIDE,
                 "snapshot" => LEAVE,
                 _ if row.finished_at.is_some() => REMOVE,
                 _ => GIVE_UP,
@@ -247,6 +250,12 @@ impl Host {
         let pinned = unended.flat_map(|run| run.spec.fallbacks.iter().chain([run.plugin()]));
         let needed: BTreeMap<_, _> = pinned.map(|plugin| (plugin.digest.clone(), plugin.clone())).collect();
         for plugin in needed.into_values() {
+            if is_program(&plugin.digest) {
+                if self.programs().get(&plugin.digest).is_none() {
+                    fault("program", format!("this host was not given {}@{}", plugin.name, plugin.version));
+                }
+                continue;
+            }
             match self.store().component(&plugin.digest).await {
                 Ok(Some(_)) => {}
                 Ok(None) => {

@@ -20,3 +20,14 @@ pub type Running = Pin<Box<dyn Future<Output = Result<Payload, RunError>> + Send
 pub trait Program: Send + Sync + 'static {
     fn run(&self, calls: HostCalls, input: Payload) -> Running;
 }
+
+/// An async function of both.
+impl<F, T> Program for F
+where
+    F: Fn(HostCalls, Payload) -> T + Send + Sync + 'static,
+    T: Future<Output = Result<Payload, RunError>> + Send + 'static,
+{
+    fn run(&self, calls: HostCalls, input: Payload) -> Running {
+        Box::pin(self(calls, input))
+    }
+}

@@ -39,7 +39,8 @@ pub(crate) struct Component {
 }
 
 impl Plugin {
-    /// A program that is part of the host. `digest` is whatever it is known by.
+    /// A program that is part of the host. `digest` is whatever it is known by. It
+    /// takes a place like any guest.
     pub fn native(digest: impl Into<Arc<str>>, role: Role, program: Arc<dyn Program>) -> Arc<Self> {
         let work = Work::Native { program, is_graph: false };
         Arc::new(Self { digest: digest.into(), role, work, used: AtomicU64::new(0) })

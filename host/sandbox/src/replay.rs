@@ -88,7 +88,7 @@ impl Replaying {
         match made {
             Some(before) if before == name => Ok(Known { answer: None, last }),
             Some(before) => Err(differs(call, &format!("was `{before}`, which made runs"), name, hash())),
-            None if name == what::JOIN || name == what::REPORT => Ok(Known { answer: None, last }),
+            None if matches!(name, what::JOIN | what::REPORT | what::VERDICT) => Ok(Known { answer: None, last }),
             None => Err(differs(call, "left nothing behind, as a join or a report does", name, hash())),
         }
     }
@@ -160,6 +160,13 @@ mod tests {
         assert!(message(1, "b", 7).contains("asked for `b`"));
         assert!(message(2, "agent_call", 7).contains("call 2 was `spawn_run`"));
         assert!(message(3, "query_tree", 7).contains("call 3 left nothing behind"));
+    }
+
+    #[test]
+    fn what_a_graph_has_decided_by_itself_may_be_told_again() {
+        let mut replaying = Replay { reached: 2, ..Replay::default() }.begin().unwrap();
+        assert!(replaying.take(0, what::VERDICT, || 0).is_ok());
+        assert!(replaying.take(1, what::NEXT, || 0).is_err(), "what a graph waits for is recorded");
     }
 
     #[test]

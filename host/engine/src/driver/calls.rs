@@ -10,6 +10,7 @@ use pleach_sandbox::{Asked, Call, CallError, FailureCode, Reply};
 
 use super::Driver;
 use super::waiting::{Answer, Joiner, Planning, only_member};
+use crate::program::is_program;
 
 /// How long an agent call takes at most where it does not say.
 const AGENT_CALL_TIMEOUT_MS: u64 = 60_000;
@@ -25,18 +26,20 @@ impl Driver {
             Call::SpawnGroup { members, key_prefix, join, site, reply } => {
                 self.spawn_group(run, members, key_prefix, join, site, reply);
             }
-            Call::Join { group, call, reply } => match self.tree.join(now, Caller::Run(run), Surface::Guest, group) {
-                Ok(JoinAnswer::Decided(result)) => self.answers.push(Answer::Joined(reply, Ok(*result))),
-                Ok(JoinAnswer::Waiting) => self.waiting.join(run, group, Joiner::Join(reply)),
-                Err(denial) => {
-                    let answer = Err(CallError::Denied(denial));
-                    self.record_refusal(run, || Asked::join(call, group), &answer);
-                    self.answers.push(Answer::Joined(reply, answer));
+            Call::Join { group, call, reply } => {
+                match self.tree.join(now, Caller::Run(run), self.surface(run), group) {
+                    Ok(JoinAnswer::Decided(result)) => self.answers.push(Answer::Joined(reply, Ok(*result))),
+                    Ok(JoinAnswer::Waiting) => self.waiting.join(run, group, Joiner::Join(reply)),
+                    Err(denial) => {
+                        let answer = Err(CallError::Denied(denial));
+                        self.record_refusal(run, || Asked::join(call, group), &answer);
+                        self.answers.push(Answer::Joined(reply, answer));
+                    }
                 }
-            },
+            }
             Call::AgentCall { request, site, reply } => self.agent_call(run, request, site, reply),
             Call::Cancel { request, asked, reply } => {
-                let answer = self.tree.cancel_subtree(now, Caller::Run(run), Surface::Guest, &request);
+                let answer = self.tree.cancel_subtree(now, Caller::Run(run), self.surface(run), &request);
                 let answer = answer.map_err(CallError::Denied);
                 self.record_answer(run, asked, &answer);
                 self.answers.push(Answer::GuestCancelled(reply, answer));
@@ -81,7 +84,7 @@ impl Driver {
             Some(Err(difference)) => return self.differs(run, &difference),
             None => {
                 self.note_queue();
-                self.tree.spawn_run(now, run, Surface::Guest, spawn, site).map_err(CallError::Denied)
+                self.tree.spawn_run(now, run, self.surface(run), spawn, site).map_err(CallError::Denied)
             }
         };
         self.record_refusal(run, || Asked::spawn_run(site.call, &asked), &answer);
@@ -106,7 +109,7 @@ impl Driver {
             Some(Err(difference)) => return self.differs(run, &difference),
             None => {
                 self.note_queue();
-                self.tree.spawn_group(now, run, Surface::Guest, group, site).map_err(CallError::Denied)
+                self.tree.spawn_group(now, run, self.surface(run), group, site).map_err(CallError::Denied)
             }
         };
         let asked = || Asked::spawn_group(site.call, &asked.0, asked.1.as_deref(), &join);
@@ -134,7 +137,7 @@ impl Driver {
         let planned = match self.tree.replayed_planner(run, site.call, &ask) {
             Some(Ok((planner, of))) => Ok(Replanning::Asked { planner, of }),
             Some(Err(difference)) => return self.differs(run, &difference),
-            None => self.tree.evaluate(now, run, Surface::Guest, ask, site),
+            None => self.tree.evaluate(now, run, self.surface(run), ask, site),
         };
         let answer = match planned {
             Ok(Replanning::Asked { planner, of }) => {
@@ -145,6 +148,14 @@ impl Driver {
         };
         self.record_answer(run, asked, &answer);
         self.answers.push(Answer::Evaluated(reply, answer));
+    }
+
+    /// How the calls of a guest are known in the log.
+    pub(super) fn surface(&self, run: RunId) -> Surface {
+        match self.tree.run(run) {
+            Some(run) if is_program(&run.spec.plugin.digest) => Surface::Api,
+            Some(_) | None => Surface::Guest,
+        }
     }
 
     /// A guest that is run again asks something else than before.
@@ -194,7 +205,7 @@ impl Driver {
             Some(Err(difference)) => return self.differs(run, &difference),
             None => {
                 self.note_queue();
-                self.tree.spawn_group(now, run, Surface::Guest, group, site).map_err(CallError::Denied)
+                self.tree.spawn_group(now, run, self.surface(run), group, site).map_err(CallError::Denied)
             }
         };
         match spawned {
@@ -212,7 +223,7 @@ impl Driver {
 
     fn query(&mut self, run: RunId, query: &Query) -> Result<Payload, CallError> {
         let now = self.shared.clock.now();
-        let view = self.tree.query(now, Caller::Run(run), Surface::Guest, query).map_err(CallError::Denied)?;
+        let view = self.tree.query(now, Caller::Run(run), self.surface(run), query).map_err(CallError::Denied)?;
         Payload::of(&view).map_err(|error| {
             let message = format!("{error}; ask for fewer nodes with `max-nodes` or `max-depth`");
             CallError::failed(FailureCode::PayloadTooLarge, message)

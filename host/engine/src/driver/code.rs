@@ -15,6 +15,7 @@ use super::{Driver, Shared};
 use crate::error::Error;
 use crate::mailbox::{Input, Mailbox};
 use crate::missing::{Missing, NoCode};
+use crate::program::is_program;
 
 /// Between two looks whether a component that was missing is there: what else
 /// changes in the store is no reason to look more often.
@@ -59,6 +60,9 @@ impl Driver {
     pub(super) fn code_loaded(&mut self, digest: Arc<str>, result: Result<Arc<Plugin>, NoCode>) {
         match result {
             Ok(_) => self.code_is_here(&digest),
+            Err(NoCode::Missing) if is_program(&digest) => {
+                self.code_is_missing(digest, "provide the program to this host");
+            }
             Err(NoCode::Missing) => self.code_is_missing(digest, "publish the component with this digest"),
             Err(NoCode::Unreadable(why)) => self.code_is_missing(digest, &why),
             Err(NoCode::Unusable(error)) => {
@@ -89,7 +93,7 @@ impl Driver {
         }
         let (shared, mailbox) = (self.shared.clone(), self.mailbox.clone());
         self.shared.runtime.spawn(async move {
-            if await_component(&shared, &mailbox, &digest).await {
+            if await_code(&shared, &mailbox, &digest).await {
                 let result = load(&shared, &digest).await;
                 mailbox.send(Input::Loaded { digest, result });
             }
@@ -126,6 +130,9 @@ impl Driver {
 }
 
 async fn load(shared: &Arc<Shared>, digest: &Arc<str>) -> Result<Arc<Plugin>, NoCode> {
+    if is_program(digest) {
+        return shared.programs.get(digest).ok_or(NoCode::Missing);
+    }
     if let Some(plugin) = shared.graphs.load(shared.store.as_ref(), digest).await? {
         return Ok(plugin);
     }
@@ -150,6 +157,18 @@ async fn load(shared: &Arc<Shared>, digest: &Arc<str>) -> Result<Arc<Plugin>, No
         Ok(None) => NoCode::Missing,
         Err(error) => NoCode::Unreadable(error.to_string()),
     })
+}
+
+/// Waits until code that was missing is there; false where the tree left before.
+async fn await_code(shared: &Shared, mailbox: &Mailbox, digest: &str) -> bool {
+    if !is_program(digest) {
+        return await_component(shared, mailbox, digest).await;
+    }
+    tokio::select! {
+        biased;
+        () = mailbox.closed() => false,
+        () = shared.programs.wait_for(digest) => true,
+    }
 }
 
 /// Waits until the store has a component; false where the tree left before.

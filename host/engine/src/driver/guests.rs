@@ -24,7 +24,7 @@ pub(super) struct Guest {
     /// Entries in its journal, and the append that has the last of them.
     pub journal_len: u32,
     pub journal_in: u64,
-    /// It is a graph: part of the host, and never dropped from memory.
+    /// It is a graph, which only waits for others: it is never dropped from memory.
     pub is_graph: bool,
     /// It is being dropped from memory.
     pub parking: bool,

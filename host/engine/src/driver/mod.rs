@@ -37,6 +37,7 @@ use crate::habits::Habits;
 use crate::mailbox::{Ask, Input, Mailbox};
 use crate::meter::Pools;
 use crate::missing::Missing;
+use crate::program::Programs;
 use crate::registry::Registry;
 use crate::stage;
 use code::Codes;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub runtime: Handle,
     /// Graphs that were compiled.
     pub graphs: Graphs,
+    /// Those that the embedder has provided.
+    pub programs: Programs,
     /// Plugins that unfinished runs are pinned to and this store lacks.
     pub missing: Missing,
     pub habits: Habits,
@@ -75,7 +78,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// A plugin that is ready to run.
     pub(crate) fn plugin(&self, digest: &str) -> Option<Arc<Plugin>> {
-        self.guests.cached(digest).or_else(|| self.graphs.cached(digest))
+        self.guests.cached(digest).or_else(|| self.graphs.cached(digest)).or_else(|| self.programs.get(digest))
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pleach_kernel::{
     About, Budget, Cancelled, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Notice, Payload, RunError,
-    RunId, RunStatus, Spawned, SpawnedGroup, Surface, Timestamp, TreeView,
+    RunId, RunStatus, Spawned, SpawnedGroup, Timestamp, TreeView,
 };
 use pleach_sandbox::{Asked, CallError, Evaluating, Reply};
 use tokio::sync::oneshot;
@@ -276,7 +276,7 @@ impl Driver {
                 continue;
             };
             let about = About { of, among: None, node_id: None };
-            let answer = self.plan_made(run, planner, Surface::Guest, &about);
+            let answer = self.plan_made(run, planner, self.surface(run), &about);
             self.record_answer(run, asked, &answer);
             self.waiting.resume(run, Resumed::Answer(Answer::Evaluated(reply, answer)));
         }

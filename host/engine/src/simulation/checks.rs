@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pleach_kernel::{Event, Fact, RootId, Run, RunId, RunStatus, Tree, Usage};
 
 use super::lives::{Left, root};
+use super::program::AGENT;
 use super::world::{OnDisk, World};
 use crate::append::summary;
 
@@ -145,9 +146,11 @@ fn line(tree: &Tree, run: &Run) -> String {
         RunStatus::Completed => run.output().map_or(String::new(), |output| output.as_str().to_owned()),
         _ => run.error().map_or(String::new(), |error| error.code.to_string()),
     };
-    // What a run that was made to end had done by then is another matter.
+    // What a run that was made to end had done by then is another matter; so is how
+    // often a graph has asked what had ended, which depends on what ended at once.
+    let is_graph = !run.spec.plugin.name.starts_with(AGENT);
     let calls = match run.status {
-        RunStatus::Completed | RunStatus::Failed => run.usage.host_calls,
+        RunStatus::Completed | RunStatus::Failed if !is_graph => run.usage.host_calls,
         _ => 0,
     };
     format!("{} {} #{} after {calls} calls: {said}", path(tree, run), run.status.as_str(), run.attempt)

@@ -1,9 +1,10 @@
 //! Crash points: a host is ended at every single step of every scenario, before
 //! it takes effect, after it, and in the middle of a write.
 
+use super::graphs;
 use super::lives::{End, Left, live_with};
 use super::plan::Plan;
-use super::scenarios::{Scenario, all};
+use super::scenarios::{self, Scenario};
 use super::world::Cut;
 
 const CUTS: [Cut; 3] = [Cut::Before, Cut::After, Cut::Half];
@@ -36,6 +37,11 @@ impl Undisturbed {
         assert!(faults.is_empty(), "{name}, {ends:?}:\n{}", faults.join("\n"));
         assert_eq!(left.trees, self.left.trees, "{name}, {ends:?}");
     }
+}
+
+/// Guests of every kind, and graphs.
+fn all() -> Vec<Scenario> {
+    [scenarios::all(), graphs::all()].concat()
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pleach_graph::source::Source;
 use pleach_kernel::{Budget, Cancel, Limits, Payload, Policy, Quotas, RootId, Timestamp};
 use pleach_store::PluginRow;
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -201,7 +203,10 @@ pub(super) fn root(index: usize) -> RootId {
 
 fn submission(plan: &Plan, child: &Child) -> Submission {
     let request = child.request();
-    let mut submission = Submission::new(AGENT, Payload::of(&child.ops).unwrap());
+    let mut submission = match plan.graph {
+        Some(text) => Submission::of_graph(Source::new("graph.yaml", text), Payload::of(&json!({})).unwrap()),
+        None => Submission::new(AGENT, Payload::of(&child.ops).unwrap()),
+    };
     submission.grant = everything();
     submission.retry = request.retry;
     submission.priority = request.priority;

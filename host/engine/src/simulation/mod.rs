@@ -9,6 +9,7 @@
 
 mod checks;
 mod crash_points;
+mod graphs;
 mod guests;
 mod lives;
 mod plan;

@@ -2,6 +2,7 @@
 
 use pleach_kernel::{CircuitBreaker, Fairness, JoinMode, ParentClose, Priority};
 
+use super::graphs::GRAPHS;
 use super::program::{Child, Op};
 
 /// A sequence of numbers that looks like chance and is not (SplitMix64).
@@ -35,6 +36,8 @@ impl Dice {
 pub(super) struct Plan {
     /// The root runs, submitted at once.
     pub roots: Vec<Child>,
+    /// A graph that every root is in place of what its child says.
+    pub graph: Option<&'static str>,
     /// After so many milliseconds each host but the last dies.
     pub lives_ms: Vec<u64>,
     /// How long the machine is off between two hosts.
@@ -62,6 +65,7 @@ impl Plan {
         let roots = (0..1 + d.roll(3)).map(|_| Child { attempts: d.one_in(4).then_some(2), ..child(d, 3) }).collect();
         Self {
             roots,
+            graph: d.one_in(4).then(|| GRAPHS[d.roll(GRAPHS.len() as u64) as usize].1),
             lives_ms: (0..d.roll(5)).map(|_| d.roll(600)).collect(),
             downtime_ms: if d.one_in(4) { d.roll(2_000) } else { 0 },
             cancels: (0..d.roll(3)).map(|_| (d.roll(800), d.roll(3) as usize, d.roll(6) as u32)).collect(),

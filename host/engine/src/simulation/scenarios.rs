@@ -10,9 +10,11 @@ use super::program::{Child, Op};
 /// So long that whatever waits for it is ended by something else.
 const LONG_MS: u64 = 100_000;
 
+#[derive(Clone)]
 pub(super) struct Scenario {
     pub name: &'static str,
     root: Vec<Op>,
+    graph: Option<&'static str>,
     /// What else is to be changed about the plan.
     park_after_ms: u64,
     max_running: Option<u32>,
@@ -20,12 +22,19 @@ pub(super) struct Scenario {
 
 impl Scenario {
     fn new(name: &'static str, root: impl Into<Vec<Op>>) -> Self {
-        Self { name, root: root.into(), park_after_ms: 60_000, max_running: None }
+        Self { name, root: root.into(), graph: None, park_after_ms: 60_000, max_running: None }
+    }
+
+    /// One whose root is a graph.
+    pub(super) fn of_graph(name: &'static str, text: &'static str) -> Self {
+        Self { graph: Some(text), ..Self::new(name, []) }
     }
 
     pub(super) fn plan(&self) -> Plan {
         Plan {
-            roots: vec![Child::doing(self.root.clone())],
+            // Only a graph that says so is tried again.
+            roots: vec![Child { attempts: self.graph.map(|_| 2), ..Child::doing(self.root.clone()) }],
+            graph: self.graph,
             lives_ms: Vec::new(),
             downtime_ms: 0,
             cancels: Vec::new(),

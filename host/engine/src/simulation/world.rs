@@ -50,6 +50,8 @@ pub(super) struct Inner {
     pub disk: BTreeMap<RootId, OnDisk>,
     pub blobs: BTreeMap<String, Vec<u8>>,
     pub plugins: Vec<PluginRow>,
+    /// Graphs, by their digests.
+    pub components: BTreeMap<String, Vec<u8>>,
     pub waiting: VecDeque<(Append, Done)>,
     /// From this append on, the first with events is confirmed and not written.
     pub lie_at: Option<u64>,

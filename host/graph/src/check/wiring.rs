@@ -75,7 +75,14 @@ fn check_node(graph: &Graph<'_>, node: NodeIx, found: &mut Diagnostics) {
         found.push(Diagnostic::warning("edge_never_taken", span, message).hint("take it out"));
     }
     // Nobody needs to care how a group ended; then the graph ends as the group did.
-    let may_end_here = matches!(node.kind, Kind::Join { .. }) && node.outgoing.is_empty();
+    // A join fails the graph by itself, and a replanner's plan is carried out whatever
+    // comes after.
+    let ends_by_itself = match &node.kind {
+        Kind::Join { .. } => true,
+        Kind::Replan(replan) => replan.target.is_some(),
+        _ => false,
+    };
+    let may_end_here = ends_by_itself && node.outgoing.is_empty();
     if node.lost.outgoing {
         return;
     }

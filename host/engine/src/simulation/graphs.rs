@@ -1,0 +1,269 @@
+//! Graphs among what crash points are crossed with. Their nodes run what every
+//! simulated agent runs: lists of operations, see `program.rs`.
+//!
+//! Nothing that a graph gives back here says in which order things ended at one
+//! moment: a host that recovers may see them in another.
+
+use super::lives::{End, live_with};
+use super::scenarios::Scenario;
+
+/// What is played, the graph, and how it ends.
+pub(super) const GRAPHS: [(&str, &str, &str); 21] = [
+    ("a graph: a chain", CHAIN, r#"completed [["answered","slept"],["slept"]]"#),
+    ("a graph: a diamond", DIAMOND, r#"completed {"bottom":["reported"]}"#),
+    ("a graph: best effort", BEST_EFFORT, r#"completed [["answered"],["slept"]]"#),
+    ("a graph: fail fast", FAIL_FAST, r#"completed {"after":["answered"]}"#),
+    ("a graph: a quorum", QUORUM, r#"completed "join_quorum_reached""#),
+    ("a graph: a quorum that cannot be reached", NO_QUORUM, r#"completed "join_quorum_impossible""#),
+    ("a graph: first success", FIRST_SUCCESS, r#"completed [["slept"]]"#),
+    ("a graph: a join that times out", TIMED_OUT, r#"completed [["answered"]]"#),
+    ("a graph: a group of nobody", EMPTY, r#"completed "empty""#),
+    ("a graph: a map with a window smaller than its list", MAP, r#"completed 5"#),
+    ("a graph: a map that fails fast with more to come", MAP_FAILS, r#"completed "join_fail_fast""#),
+    ("a graph: a router and a judge", CHOICES, r#"completed "pass""#),
+    ("a graph: a loop by a rule", LOOP, r#"completed 3"#),
+    ("a graph: a plan of a replanner's", PLAN, r#"completed "replan""#),
+    ("a graph: a failure that is isolated", ISOLATED, r#"completed {"later":["done outside"]}"#),
+    ("a graph: a failure that ends it", CASCADING, r#"failed node_failed"#),
+    ("a graph: a cancel", CANCEL, r#"completed {"count":2,"slow":"cancelled"}"#),
+    ("a graph: a call, a retry and a timeout", CALLS, r#"completed ["answered","steady","done outside"]"#),
+    ("a graph: a refusal", REFUSED, r#"completed [["answered"],"failed"]"#),
+    ("a graph: a run that outlives it", CLOSING, r#"completed "gone""#),
+    ("a graph: another try", AGAIN, "failed #2 after 0 calls: flaky"),
+];
+
+pub(super) fn all() -> Vec<Scenario> {
+    GRAPHS.iter().map(|(name, text, _)| Scenario::of_graph(name, text)).collect()
+}
+
+/// A scenario that ends otherwise than it says would cross the crash points with
+/// something else.
+#[test]
+fn every_graph_ends_as_it_says() {
+    for ((name, _, ends), scenario) in GRAPHS.iter().zip(all()) {
+        let (left, faults) = live_with(&scenario.plan(), &[End::Never]);
+        assert!(faults.is_empty(), "{name}: {faults:?}");
+        let root = left.trees[0][0].replace(" #1 after 0 calls:", "");
+        assert_eq!(root.trim(), *ends, "{name}");
+    }
+}
+
+const CHAIN: &str = r#"
+spec_version: "2.0"
+nodes:
+  first: {spawn_run: {target: sim, input: [{recorded: 1}, {sleep: 10}]}}
+  second: {agent_call: {target: sim, input: ["report", {outside: 1}]}}
+  third: {spawn_run: {target: sim, input: [{sleep: "${{ size(nodes.second.output) * 5 }}"}]}}
+  out: {output: {value: "${{ [nodes.first.output, nodes.third.output] }}"}}
+edges: [{from: first, to: second}, {from: second, to: third}, {from: third, to: out}]
+"#;
+
+const DIAMOND: &str = r#"
+spec_version: "2.0"
+tasks:
+- {id: top, agent: sim, input: ["now"]}
+- {id: left, agent: sim, input: [{sleep: 5}], needs: [top]}
+- {id: right, agent: sim, input: [{sleep: 20}, {recorded: 1}], needs: [top]}
+- {id: bottom, agent: sim, input: ["report"], needs: [left, right]}
+"#;
+
+const BEST_EFFORT: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {spawn_group: {targets: [{target: sim, input: [{recorded: 1}]}, {target: sim, input: ["fail"]}, {target: sim, input: [{sleep: 10}]}]}}
+  gather: {join: {}}
+  fine: {output: {value: fine}}
+  some: {output: {value: "${{ nodes.gather.output.values }}"}}
+edges: [{from: all, to: gather}, {from: gather.completed, to: fine}, {from: gather, to: some}]
+"#;
+
+const FAIL_FAST: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {spawn_group: {targets: [{target: sim, input: ["report", {sleep: 100000}]}, {target: sim, input: [{sleep: 5}, "fail"]}]}}
+  gather: {join: {mode: fail_fast}}
+  after: {spawn_run: {target: sim, input: [{recorded: 1}]}}
+edges: [{from: all, to: gather}, {from: gather.failed, to: after}]
+"#;
+
+const QUORUM: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {spawn_group: {targets: [{target: sim, input: [{sleep: 5}]}, {target: sim, input: [{sleep: 10}]}, {target: sim, input: [{sleep: 100000}]}]}}
+  gather: {join: {mode: quorum, quorum: 2}}
+  out: {output: {value: "${{ nodes.gather.output.reason }}"}}
+edges: [{from: all, to: gather}, {from: gather.completed, to: out}]
+"#;
+
+const NO_QUORUM: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {spawn_group: {targets: [{target: sim, input: ["fail"]}, {target: sim, input: [{sleep: 5}, "fail"]}, {target: sim, input: [{sleep: 100000}]}]}}
+  gather: {join: {mode: quorum, quorum: 2}}
+  out: {output: {value: "${{ nodes.gather.output.reason }}"}}
+edges: [{from: all, to: gather}, {from: gather.failed, to: out}]
+"#;
+
+const FIRST_SUCCESS: &str = r#"
+spec_version: "2.0"
+nodes:
+  race: {spawn_group: {targets: [{target: sim, input: ["fail"]}, {target: sim, input: [{sleep: 5}]}, {target: sim, input: [{sleep: 100000}]}]}}
+  gather: {join: {mode: first_success}}
+  out: {output: {value: "${{ nodes.gather.output.values }}"}}
+edges: [{from: race, to: gather}, {from: gather.completed, to: out}]
+"#;
+
+const TIMED_OUT: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {spawn_group: {targets: [{target: sim, input: [{recorded: 1}]}, {target: sim, input: [{sleep: 100000}]}]}}
+  gather: {join: {timeout_ms: 200}}
+  late: {spawn_run: {target: sim, input: ["report"]}}
+  out: {output: {value: "${{ nodes.gather.output.values }}"}}
+edges: [{from: all, to: gather}, {from: gather.timed_out, to: late}, {from: late, to: out}]
+"#;
+
+const EMPTY: &str = r#"
+spec_version: "2.0"
+nodes:
+  before: {spawn_run: {target: sim, input: ["now"]}}
+  none: {map: {over: "[]", target: sim}}
+  gather: {join: {}}
+  out: {output: {value: "${{ nodes.gather.output.status }}"}}
+edges: [{from: before, to: none}, {from: none, to: gather}, {from: gather.completed, to: out}]
+"#;
+
+const MAP: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {map: {over: "[10, 1, 7, 3, 9]", target: sim, input: [{sleep: "${{ item }}"}, {recorded: "${{ index }}"}], window: 2}}
+  gather: {join: {}}
+  out: {output: {value: "${{ size(nodes.gather.output.values) }}"}}
+edges: [{from: all, to: gather}, {from: gather.completed, to: out}]
+"#;
+
+const MAP_FAILS: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {map: {over: "[1, 2, 3, 4, 5, 6]", target: sim, input: ["${{ item == 1 ? 'fail' : 'report' }}", {sleep: 100000}], window: 2}}
+  gather: {join: {mode: fail_fast}}
+  out: {output: {value: "${{ nodes.gather.output.reason }}"}}
+edges: [{from: all, to: gather}, {from: gather.failed, to: out}]
+"#;
+
+const CHOICES: &str = r#"
+spec_version: "2.0"
+nodes:
+  first: {spawn_run: {target: sim, input: [{recorded: 1}]}}
+  kind: {router: {route_key: "nodes.first.output[0]", routes: [{name: answered}, {name: slept}]}}
+  good: {judge: {score: "size(nodes.answered.output)", threshold: 2}}
+  answered: {spawn_run: {target: sim, input: ["now", "report"]}}
+  slept: {spawn_run: {target: sim, input: ["fail"]}}
+  out: {output: {value: "${{ nodes.good.output.outcome }}"}}
+  bad: {output: {error: {code: bad}}}
+edges:
+- {from: first, to: kind}
+- {from: kind.answered, to: answered}
+- {from: kind.slept, to: slept}
+- {from: kind.default, to: bad}
+- {from: answered, to: good}
+- {from: slept, to: bad}
+- {from: good.pass, to: out}
+- {from: good.fail, to: bad}
+"#;
+
+const LOOP: &str = r#"
+spec_version: "2.0"
+nodes:
+  begin: {spawn_run: {target: sim, input: ["report"]}}
+  work: {map: {over: "[1, 2, 3]", target: sim, input: ["${{ item == 2 && !has(nodes.again.output) ? 'fail' : 'report' }}", {sleep: 5}], window: 2}}
+  gather: {join: {}}
+  again: {replan: {when: failed > 0, max_replans: 2}}
+  out: {output: {value: "${{ size(nodes.gather.output.values) }}"}}
+edges:
+- {from: begin, to: work}
+- {from: work, to: gather}
+- {from: gather, to: again}
+- {from: again.replan, to: work}
+- {from: again.continue, to: out}
+"#;
+
+const PLAN: &str = r#"
+spec_version: "2.0"
+nodes:
+  work: {spawn_group: {targets: [{target: sim, input: [{sleep: 5}, "fail"]}, {target: sim, input: [{recorded: 1}]}]}}
+  gather: {join: {}}
+  again: {replan: {target: sim-replanner, max_replans: 1}}
+  out: {output: {value: "${{ nodes.again.output.action }}"}}
+edges: [{from: work, to: gather}, {from: gather, to: again}, {from: again, to: out}]
+"#;
+
+const ISOLATED: &str = r#"
+spec_version: "2.0"
+tasks:
+- {id: bad, agent: sim, input: ["report", "fail"], on_failure: isolated}
+- {id: after, agent: sim, input: [], needs: [bad]}
+- {id: free, agent: sim, input: [{sleep: 10}]}
+- {id: later, agent: sim, input: [{outside: 1}], needs: [free]}
+"#;
+
+const CASCADING: &str = r#"
+spec_version: "2.0"
+tasks:
+- {id: long, agent: sim, input: [{sleep: 100000}]}
+- {id: bad, agent: sim, input: [{sleep: 10}, "fail"]}
+- {id: after, agent: sim, input: [], needs: [bad]}
+"#;
+
+const CANCEL: &str = r#"
+spec_version: "2.0"
+nodes:
+  slow: {spawn_run: {target: sim, scopes: ["spawn:*", "run.cancel:*", "run.abandon:*"], delegate: ["spawn:*", "run.cancel:*", "run.abandon:*"], input: [{spawn: {child: {ops: [{sleep: 100000}]}, key: null}}, {sleep: 100000}]}}
+  after: {spawn_run: {target: sim, input: []}}
+  quick: {spawn_run: {target: sim, input: [{sleep: 50}]}}
+  stop: {cancel_subtree: {node: slow, reason: enough}}
+  out: {output: {value: {slow: "${{ nodes.slow.status }}", count: "${{ nodes.stop.output.cancelled_count }}"}}}
+edges: [{from: slow, to: after}, {from: quick, to: stop}, {from: slow, to: out}, {from: stop, to: out}]
+"#;
+
+const CALLS: &str = r#"
+spec_version: "2.0"
+nodes:
+  flaky: {spawn_run: {target: sim, input: [{recorded: 2}, {fail_until: 3}, {outside: 2}], retry: {max_attempts: 3, backoff: exponential, initial_ms: 20, max_ms: 1000, jitter: 0.5}}}
+  slow: {agent_call: {target: sim, input: [{sleep: 100000}], timeout_ms: 80, on_failure: isolated}}
+  late: {spawn_run: {target: sim, input: [{sleep: 100000}], timeout_ms: 90, on_failure: isolated}}
+  out: {output: {value: "${{ nodes.flaky.output }}"}}
+edges: [{from: flaky, to: out}]
+"#;
+
+const REFUSED: &str = r#"
+spec_version: "2.0"
+nodes:
+  nobody: {spawn_run: {target: nobody, on_failure: isolated}}
+  wide: {map: {over: "[1, 2, 3, 4, 5, 6, 7, 8].map(a, [1, 2, 3, 4, 5, 6, 7, 8].map(b, a * b))", target: sim, scopes: ["fs.read:*"], on_failure: isolated}}
+  gather: {join: {}}
+  free: {spawn_run: {target: sim, input: [{recorded: 1}]}}
+  out: {output: {value: ["${{ nodes.free.output }}", "${{ nodes.wide.status }}"]}}
+edges: [{from: wide, to: gather}, {from: free, to: out}]
+"#;
+
+const CLOSING: &str = r#"
+spec_version: "2.0"
+nodes:
+  waits: {spawn_run: {target: sim, input: [{sleep: 30}, {recorded: 1}], wait: false, parent_close: wait}}
+  goes_on: {spawn_run: {target: sim, input: [{sleep: 60}, {recorded: 2}], wait: false, parent_close: abandon}}
+  ends: {spawn_run: {target: sim, input: [{sleep: 100000}], wait: false}}
+  out: {output: {value: gone}}
+edges: [{from: waits, to: out}, {from: goes_on, to: out}, {from: ends, to: out}]
+"#;
+
+/// The second try finds what the first has spawned.
+const AGAIN: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {map: {over: "[1, 2, 3, 4]", target: sim, input: [{recorded: "${{ item }}"}, {sleep: 5}], window: 2}}
+  gather: {join: {}}
+  once: {spawn_run: {target: sim, input: ["report"]}}
+  bad: {output: {error: {code: flaky, retryable: true}}}
+edges: [{from: all, to: gather}, {from: gather, to: once}, {from: once, to: bad}]
+"#;

@@ -1,0 +1,203 @@
+//! The three ways to write a scenario, and what has to be the same about them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use pleach_engine::graph::source::Source;
+use pleach_engine::kernel::{JoinPolicy, JoinResult, Payload, RunError, SpawnRequest, Visibility};
+use pleach_engine::{CallError, Error, EventRecord, Host, HostCalls, Publish, Run, Running, Submission};
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, grant, guest, log, open_policy, plugin, wait};
+
+/// What each root is called, so that policy speaks of all of them.
+const NAME: &str = "conductor";
+
+/// What a scenario does, written in every way that can express it.
+pub struct Scenario {
+    /// The nodes and edges; empty where a graph cannot say it.
+    pub graph: String,
+    /// The calls of the guest `script`.
+    pub guest: Value,
+    pub program: fn(HostCalls, Value) -> Running,
+    /// What the program and the graph are given.
+    pub input: Value,
+}
+
+/// What one way has left in its log: of each thing what was said of it, in order.
+///
+/// Things that nobody orders may come in any order in the log, and so each has a
+/// list of its own: what a run has asked for, what became of a run, what of a group,
+/// and what was cancelled.
+#[derive(Debug, PartialEq)]
+pub struct Told(BTreeMap<String, Vec<Value>>);
+
+impl Told {
+    /// The data of every event of one kind.
+    pub fn decided(&self, event: &str) -> Vec<&Value> {
+        let name = format!("orchestration.{event}");
+        self.0.values().flatten().filter(|told| told["event"] == *name).map(|told| &told["data"]).collect()
+    }
+
+    fn became(&self, number: u32) -> Vec<&Value> {
+        let run = if number == 0 { "ROOT".to_owned() } else { format!("ROOT.{number}") };
+        self.0.get(&format!("run {run}")).into_iter().flatten().map(|told| &told["data"]).collect()
+    }
+
+    /// The steps of a run: 0 is the root, 1 what was spawned first.
+    pub fn steps(&self, number: u32) -> Vec<&str> {
+        self.became(number).into_iter().map(|step| step["status"].as_str().unwrap()).collect()
+    }
+
+    /// The last of those.
+    pub fn end(&self, number: u32) -> &str {
+        self.steps(number).last().unwrap_or_else(|| panic!("run {number} has done nothing: {self:#?}"))
+    }
+
+    /// What the root gave back.
+    pub fn output(&self) -> &Value {
+        let last = self.became(0).pop().unwrap();
+        assert_eq!(last["status"], "completed", "{last}");
+        &last["output"]
+    }
+}
+
+/// Plays a scenario under an open policy.
+pub async fn same(scenario: Scenario) -> Told {
+    same_under(scenario, |_| {}).await
+}
+
+/// Plays a scenario each way, as `set` wants it admitted, and gives the one log
+/// that all have written.
+pub async fn same_under(scenario: Scenario, set: impl Fn(&mut Submission)) -> Told {
+    same_with(scenario, set, async |_| {}).await
+}
+
+/// As [`same_under`], while `meanwhile` does something to each run.
+pub async fn same_with(scenario: Scenario, set: impl Fn(&mut Submission), meanwhile: impl AsyncFn(&Run)) -> Told {
+    // Compiled once for all scenarios.
+    let scene = Scene::with(Host::builder().circuit_breaker(None).code_cache(Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity"))).await;
+    let under = |name: &str, version: &str| Publish { name: Some(name.into()), version: Some(version.into()) };
+    scene.host.publish(guest("script"), under(NAME, "1.0.0")).await.unwrap();
+    scene.host.publish(plugin("retry-replanner"), Publish::default()).await.unwrap();
+    scene.host.publish(guest("echo"), under("withdrawn", "1.0.0")).await.unwrap();
+    scene.host.unpublish("withdrawn", "1.0.0").await.unwrap();
+    let program = scenario.program;
+    let run = move |calls: HostCalls, input: Payload| program(calls, serde_json::from_str(input.as_str()).unwrap());
+    scene.host.provide(NAME, "1.0.0", run).unwrap();
+
+    let input = Payload::of(&scenario.input).unwrap();
+    let mut ways = vec![
+        ("guest", Submission::new(&format!("{NAME}@=1.0.0"), Payload::of(&scenario.guest).unwrap())),
+        ("api", Submission::of_program(NAME, "1.0.0", input.clone())),
+    ];
+    if !scenario.graph.is_empty() {
+        // Published, and run by its name: what is run from a file is refused before it
+        // runs where this policy would refuse a node of it.
+        let text = format!("spec_version: \"2.0\"\nname: {NAME}\nversion: 2.0.0\n{}", scenario.graph);
+        match scene.host.publish_graph(Source::new("parity.yaml", text), Publish::default()).await {
+            Ok(_) => ways.push(("graph", Submission::new(&format!("{NAME}@=2.0.0"), input))),
+            Err(Error::Graph { problems, .. }) => {
+                let told: Vec<String> = problems.iter().map(|one| format!("{}: {}", one.code, one.message)).collect();
+                panic!("{}", told.join("\n"));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let mut first: Option<Told> = None;
+    for (surface, mut submission) in ways {
+        submission.grant = grant();
+        submission.policy = Some(open_policy());
+        set(&mut submission);
+        let run = match scene.host.submit(submission).await {
+            Ok(run) => run,
+            Err(error) => panic!("as {surface}: {error}"),
+        };
+        meanwhile(&run).await;
+        wait(&run).await;
+        let told = told(&run, surface, &log(&run).await);
+        match &first {
+            None => first = Some(told),
+            Some(first) => assert_eq!(first, &told, "on the left as guest, on the right as {surface}"),
+        }
+    }
+    scene.shut_down().await;
+    first.unwrap()
+}
+
+fn told(run: &Run, surface: &str, events: &[EventRecord]) -> Told {
+    let root = run.id().root.to_string();
+    let mut told = Told(BTreeMap::new());
+    for event in events {
+        // Whether a guest stops before its children do is nobody's to see.
+        if event.visibility == Visibility::Internal {
+            continue;
+        }
+        let data: Value = serde_json::from_str(&event.data.as_str().replace(&root, "ROOT")).unwrap();
+        let by = event.run_id.to_string().replace(&root, "ROOT");
+        let part = |name: &str| data[name].as_str().unwrap_or_default();
+        let about = match event.event.trim_start_matches("orchestration.") {
+            "child_lifecycle" => format!("run {}", part("child_run_id")),
+            "join_decision" => format!("group {}", part("group_id")),
+            "budget" => format!("budget {by}"),
+            "cancellation_propagation" => format!("cancelled {}", part("reason")),
+            _ => format!("asked {by}"),
+        };
+        let data = plain(event, data);
+        told.0.entry(about).or_default().push(json!({"event": event.event, "run": by, "data": data}));
+        let of_root = event.event.ends_with("spawn_decision") || event.event.ends_with("policy_deny");
+        if of_root && event.run_id == run.id() && event.seq > 1 {
+            let said = serde_json::to_value(event.surface).unwrap();
+            assert_eq!(said, surface, "seq {}", event.seq);
+            assert_eq!(event.node_id.is_some(), surface == "graph", "seq {}", event.seq);
+        }
+    }
+    told
+}
+
+/// What an event says, without times and amounts, and without what two plays of one
+/// scenario in one way can differ in: which of several neighbours came last.
+fn plain(event: &EventRecord, mut data: Value) -> Value {
+    if event.seq == 1 {
+        // What the root is: its input and its code.
+        let spec = &data["runs"][0];
+        return json!({"limits": spec["limits"], "scopes": data["effective_scopes"], "tree": data["tree"]});
+    }
+    let Some(fields) = data.as_object_mut() else { return data };
+    fields.remove("usage");
+    fields.remove("not_before");
+    // What a guest still answers when its end is settled, if it gets to it.
+    fields.remove("late");
+    let by_many = ["all_ended", "join_quorum_reached"];
+    if fields.get("reason").and_then(Value::as_str).is_some_and(|reason| by_many.contains(&reason)) {
+        fields.remove("trigger_run_id");
+    }
+    data
+}
+
+/// A request, as JSON.
+pub fn request(request: Value) -> SpawnRequest {
+    serde_json::from_value(request).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Spawns a group with the key `all` and joins it.
+pub async fn join_all(calls: &mut HostCalls, members: Value, join: Value) -> Result<JoinResult, RunError> {
+    let members = members.as_array().unwrap().iter().cloned().map(request).collect();
+    let join: JoinPolicy = serde_json::from_value(join).unwrap();
+    let group = calls.spawn_group(members, Some("all".into()), join).await.map_err(failed)?;
+    calls.join(group.group_id).await.map_err(failed)
+}
+
+/// What a program fails with that is refused what it needs.
+pub fn failed(error: CallError) -> RunError {
+    let code = match &error {
+        CallError::Denied(denial) => denial.code.as_str(),
+        CallError::Failed { code, .. } => code.as_str(),
+    };
+    RunError::new(code, error.to_string())
+}
+
+/// What a program gives back.
+pub fn done(value: Value) -> Result<Payload, RunError> {
+    Ok(Payload::of(&value).unwrap())
+}
