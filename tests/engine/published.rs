@@ -108,7 +108,8 @@ async fn a_graph_that_speaks_for_a_root_is_not_published() {
 #[tokio::test]
 async fn a_broken_graph_or_version_is_not_published() {
     let scene = Scene::new().await;
-    let Err(Error::Graph { problems, .. }) = publish(&scene, &DOUBLE.replace("name: double", "name: Double")).await else {
+    let Err(Error::Graph { problems, .. }) = publish(&scene, &DOUBLE.replace("name: double", "name: Double")).await
+    else {
         panic!("it was published")
     };
     assert_eq!(problems.len(), 1);

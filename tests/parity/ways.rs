@@ -76,7 +76,10 @@ pub async fn same_under(scenario: Scenario, set: impl Fn(&mut Submission)) -> To
 /// As [`same_under`], while `meanwhile` does something to each run.
 pub async fn same_with(scenario: Scenario, set: impl Fn(&mut Submission), meanwhile: impl AsyncFn(&Run)) -> Told {
     // Compiled once for all scenarios.
-    let scene = Scene::with(Host::builder().circuit_breaker(None).code_cache(Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity"))).await;
+    let scene = Scene::with(
+        Host::builder().circuit_breaker(None).code_cache(Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity")),
+    )
+    .await;
     let under = |name: &str, version: &str| Publish { name: Some(name.into()), version: Some(version.into()) };
     scene.host.publish(guest("script"), under(NAME, "1.0.0")).await.unwrap();
     scene.host.publish(plugin("retry-replanner"), Publish::default()).await.unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pleach_graph::plan::{NodeIx, Plan};
 use pleach_graph::source::Source;
 use pleach_graph::walk::{Ask, Walk};
-use pleach_kernel::{Payload, PluginRef, RunError, RunId};
+use pleach_kernel::{Payload, PluginRef, RunError, RunId, SpawnRequest};
 use pleach_sandbox::{
     CallError, Evaluating, HostCalls, Live, LivePermit, NodeGroup, NodeQuestion, Plugin, Program, Running,
 };
@@ -23,6 +23,9 @@ const MOST: usize = 1 << 20;
 /// Compiled graphs that are kept; one that is dropped is compiled again when it is
 /// needed.
 const KEPT: usize = 1_024;
+
+/// Runs that are asked for in one call.
+const AT_ONCE: usize = 256;
 
 /// What every component begins with.
 const WASM: &[u8] = b"\0asm";
@@ -113,9 +116,7 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
     let mut walk = Walk::new(plan.clone(), input, run)?;
     let mut heard = 0;
     loop {
-        while let Some(ask) = walk.ask() {
-            carry_out(&plan, &mut walk, &mut calls, ask).await?;
-        }
+        ask_all(&plan, &mut walk, &mut calls).await?;
         if let Some(end) = walk.end() {
             return end;
         }
@@ -127,13 +128,53 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
     }
 }
 
+/// Asks for everything that can be asked for now. Runs that nothing stands between go
+/// in one call: each would wake the tree's driver and wait for it.
+async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<(), RunError> {
+    let mut runs: Vec<(NodeIx, SpawnRequest)> = Vec::new();
+    loop {
+        let other = match walk.ask() {
+            Some(Ask::Run { node, request }) => {
+                runs.push((node, *request));
+                if runs.len() < AT_ONCE {
+                    continue;
+                }
+                None
+            }
+            other => other,
+        };
+        // A graph that fails starts nothing more.
+        if runs.is_empty() && other.is_none() || walk.is_failing() {
+            return Ok(());
+        }
+        spawn_runs(plan, walk, calls, std::mem::take(&mut runs)).await?;
+        if let Some(other) = other {
+            carry_out(plan, walk, calls, other).await?;
+        }
+    }
+}
+
+async fn spawn_runs(
+    plan: &Plan,
+    walk: &mut Walk,
+    calls: &mut HostCalls,
+    runs: Vec<(NodeIx, SpawnRequest)>,
+) -> Result<(), RunError> {
+    let nodes: Vec<NodeIx> = runs.iter().map(|(node, _)| *node).collect();
+    let asked = runs.into_iter().map(|(node, request)| (plan.nodes[node].id.clone(), request)).collect();
+    for (node, answer) in nodes.into_iter().zip(calls.node_runs(asked).await) {
+        match answer {
+            Ok(spawned) => walk.spawned(node, spawned.run_id),
+            Err(error) => refuse(walk, node, error)?,
+        }
+    }
+    Ok(())
+}
+
 async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask) -> Result<(), RunError> {
     let id = |node: NodeIx| &plan.nodes[node].id;
     match ask {
-        Ask::Run { node, request } => match calls.node_run(id(node), *request).await {
-            Ok(spawned) => walk.spawned(node, spawned.run_id),
-            Err(error) => refuse(walk, node, error)?,
-        },
+        Ask::Run { node, request } => spawn_runs(plan, walk, calls, vec![(node, *request)]).await?,
         Ask::Group { node, group } => {
             let pleach_graph::walk::Group { members, key_prefix, join, size, agent_call } = *group;
             let group = NodeGroup { members, key_prefix, join, size, agent_call };

@@ -231,6 +231,11 @@ impl Walk {
         }
     }
 
+    /// Whether something has failed that ends everything.
+    pub fn is_failing(&self) -> bool {
+        self.fatal.is_some()
+    }
+
     /// How the graph has ended, once there is nothing to ask and nothing to wait for.
     pub fn end(&mut self) -> Option<End> {
         if let Some(error) = self.fatal.take() {

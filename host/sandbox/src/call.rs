@@ -100,6 +100,11 @@ pub enum Call {
         asked: Asked,
         reply: Reply<Payload>,
     },
+    /// Runs for nodes of a graph, each admitted by itself; an answer for each.
+    NodeRuns {
+        runs: Vec<NodeRun>,
+        reply: Reply<Vec<Result<Spawned, CallError>>>,
+    },
     /// What a node of a graph asks for. Only native programs do.
     Node {
         node: Arc<str>,
@@ -162,11 +167,6 @@ pub enum Call {
 /// the log, and without waiting for anything but the decision.
 #[derive(Debug)]
 pub enum NodeCall {
-    SpawnRun {
-        request: SpawnRequest,
-        site: CallSite,
-        reply: Reply<Spawned>,
-    },
     SpawnGroup {
         group: NodeGroup,
         site: CallSite,
@@ -202,6 +202,14 @@ pub enum NodeCall {
         verdict: NodeVerdict,
         call: u32,
     },
+}
+
+/// A run that a node spawns.
+#[derive(Debug)]
+pub struct NodeRun {
+    pub node: Arc<str>,
+    pub request: SpawnRequest,
+    pub site: CallSite,
 }
 
 /// A group that a node spawns.

@@ -46,8 +46,8 @@ mod ticker;
 mod vitals;
 
 pub use call::{
-    Call, CallError, Evaluating, Exhausted, FailureCode, Kernel, Meter, NodeCall, NodeGroup, NodeQuestion, Parked,
-    Reply,
+    Call, CallError, Evaluating, Exhausted, FailureCode, Kernel, Meter, NodeCall, NodeGroup, NodeQuestion, NodeRun,
+    Parked, Reply,
 };
 pub use config::{Config, GuestLimits};
 pub use error::Error;

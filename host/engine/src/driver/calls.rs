@@ -70,6 +70,7 @@ impl Driver {
             Call::Record { entry } => self.record(run, entry),
             Call::Intend { entry, reply } => self.intend(run, entry, reply),
             Call::Fetch { digest, reply } => self.fetch(digest, reply),
+            Call::NodeRuns { runs, reply } => self.node_runs(run, runs, reply),
             Call::Node { node, call } => self.node_call(run, node, *call),
             Call::Next { after, known, asked, reply } => self.next(run, after, known, asked, reply),
         }

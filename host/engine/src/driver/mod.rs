@@ -299,6 +299,7 @@ impl Driver {
     fn weight(&self, input: &Input) -> usize {
         match input {
             Input::Call { call: Call::SpawnGroup { members, .. }, .. } => members.len(),
+            Input::Call { call: Call::NodeRuns { runs, .. }, .. } => runs.len(),
             Input::Call { call: Call::Cancel { .. }, .. } | Input::Ask(_) | Input::Detach => self.tree.runs().len(),
             _ => 1,
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pleach_kernel::{
-    About, Caller, Evaluate, Evaluation, Notice, Replanning, RunId, Spawn, SpawnGroup, SpawnRequest, Surface,
+    About, Caller, Evaluate, Evaluation, Notice, Replanning, RunId, Spawn, SpawnGroup, SpawnRequest, Spawned, Surface,
 };
-use pleach_sandbox::{Asked, CallError, Evaluating, NodeCall, NodeGroup, NodeQuestion, Reply};
+use pleach_sandbox::{Asked, CallError, Evaluating, NodeCall, NodeGroup, NodeQuestion, NodeRun, Reply};
 
 use super::Driver;
 use super::waiting::Answer;
@@ -36,20 +36,6 @@ impl Driver {
     pub(super) fn node_call(&mut self, run: RunId, node: Arc<str>, call: NodeCall) {
         let now = self.shared.clock.now();
         match call {
-            NodeCall::SpawnRun { request, site, reply } => {
-                let asked = request.clone();
-                let spawn = Spawn { node_id: Some(node), ..self.resolved(request) };
-                let answer = match self.tree.replayed_spawn(run, site.call, &spawn) {
-                    Some(Ok(spawned)) => Ok(spawned),
-                    Some(Err(difference)) => return self.differs(run, &difference),
-                    None => {
-                        self.note_queue();
-                        self.tree.spawn_run(now, run, Surface::Graph, spawn, site).map_err(CallError::Denied)
-                    }
-                };
-                self.record_refusal(run, || Asked::spawn_run(site.call, &asked), &answer);
-                self.answers.push(Answer::Spawned(reply, Box::new(answer)));
-            }
             NodeCall::SpawnGroup { group, site, reply } => {
                 let asked = group.clone();
                 let group = self.node_group(node, group);
@@ -101,6 +87,27 @@ impl Driver {
             }
             NodeCall::Verdict { verdict, call } => self.tree.record_verdict(now, run, call, node, verdict),
         }
+    }
+
+    /// Runs for several nodes, each admitted by itself.
+    pub(super) fn node_runs(&mut self, run: RunId, runs: Vec<NodeRun>, reply: Reply<Vec<Result<Spawned, CallError>>>) {
+        let now = self.shared.clock.now();
+        let mut answers = Vec::with_capacity(runs.len());
+        for NodeRun { node, request, site } in runs {
+            let asked = request.clone();
+            let spawn = self.node_spawn(&node, request);
+            let answer = match self.tree.replayed_spawn(run, site.call, &spawn) {
+                Some(Ok(spawned)) => Ok(spawned),
+                Some(Err(difference)) => return self.differs(run, &difference),
+                None => {
+                    self.note_queue();
+                    self.tree.spawn_run(now, run, Surface::Graph, spawn, site).map_err(CallError::Denied)
+                }
+            };
+            self.record_refusal(run, || Asked::spawn_run(site.call, &asked), &answer);
+            answers.push(answer);
+        }
+        self.answers.push(Answer::Ran(reply, answers));
     }
 
     fn node_spawn(&self, node: &Arc<str>, request: SpawnRequest) -> Spawn {

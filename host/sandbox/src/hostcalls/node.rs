@@ -8,7 +8,7 @@ use pleach_kernel::{
 };
 
 use super::HostCalls;
-use crate::call::{Call, CallError, Evaluating, NodeCall, NodeGroup, NodeQuestion};
+use crate::call::{Call, CallError, Evaluating, FailureCode, NodeCall, NodeGroup, NodeQuestion, NodeRun};
 use crate::journal::{self, Asked, NO_ARGUMENTS, bytes_of, what};
 
 impl HostCalls {
@@ -30,13 +30,41 @@ impl HostCalls {
         answer
     }
 
-    /// Spawns one run for a node.
-    pub async fn node_run(&mut self, node: &Arc<str>, request: SpawnRequest) -> Result<Spawned, CallError> {
-        let begun = self.begin(what::SPAWN_RUN, || Asked::spawn_run(0, &request).hash).await?;
-        let site = self.site(begun.call, request.spawn_key.is_some());
-        let node = node.clone();
-        let call = |reply| Call::Node { node, call: Box::new(NodeCall::SpawnRun { request, site, reply }) };
-        self.made(begun, what::SPAWN_RUN, call).await
+    /// Spawns a run for each of some nodes, in one go: each is a call of its own, and
+    /// is admitted or refused by itself.
+    pub async fn node_runs(&mut self, runs: Vec<(Arc<str>, SpawnRequest)>) -> Vec<Result<Spawned, CallError>> {
+        let mut answers: Vec<Option<Result<Spawned, CallError>>> = Vec::with_capacity(runs.len());
+        let mut asked = Vec::with_capacity(runs.len());
+        let mut is_past = true;
+        for (node, request) in runs {
+            let begun = match self.begin(what::SPAWN_RUN, || Asked::spawn_run(0, &request).hash).await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    answers.push(Some(Err(error)));
+                    continue;
+                }
+            };
+            let site = self.site(begun.call, request.spawn_key.is_some());
+            match begun.answer {
+                Some(answer) => answers.push(Some(Err(self.recall_error(answer).await))),
+                None => {
+                    is_past &= begun.is_past;
+                    asked.push(NodeRun { node, request, site });
+                    answers.push(None);
+                }
+            }
+        }
+        let count = asked.len();
+        let made = match count {
+            0 => Ok(Vec::new()),
+            _ => self.ask(is_past, |reply| Call::NodeRuns { runs: asked, reply }).await,
+        };
+        let mut made = made.unwrap_or_else(|error| vec![Err(error); count]).into_iter();
+        for error in made.as_slice().iter().filter_map(|answer| answer.as_ref().err()) {
+            self.count(bytes_of::<()>(what::SPAWN_RUN, &Err(error.clone())));
+        }
+        let lost = || Err(CallError::failed(FailureCode::HostFailure, "the host gave no answer"));
+        answers.into_iter().map(|answer| answer.or_else(|| made.next()).unwrap_or_else(lost)).collect()
     }
 
     /// Spawns a group for a node, or calls an agent for it.

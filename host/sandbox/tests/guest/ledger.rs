@@ -194,7 +194,7 @@ pub fn name(call: &Call) -> &'static str {
         Call::Record { .. } => "record",
         Call::Intend { .. } => "intend",
         Call::Fetch { .. } => "fetch",
-        Call::Node { .. } | Call::Next { .. } => unreachable!("components cannot ask this"),
+        Call::NodeRuns { .. } | Call::Node { .. } | Call::Next { .. } => unreachable!("components cannot ask this"),
     }
 }
 
@@ -210,7 +210,7 @@ impl State {
             }
             Call::Evaluate { site, .. } => site.call >= self.reached || is_made(site.call),
             Call::Join { .. } | Call::Fetch { .. } | Call::Deny { .. } => true,
-            Call::Node { .. } | Call::Next { .. } => false,
+            Call::NodeRuns { .. } | Call::Node { .. } | Call::Next { .. } => false,
             Call::Sleep { until: Some(_), asked, .. } => Some(asked.call) == last,
             Call::Cancel { asked, .. }
             | Call::Query { asked, .. }
@@ -271,7 +271,7 @@ impl State {
     fn answer(&mut self, call: Call) {
         let ticks = self.ticks;
         match call {
-            Call::Node { .. } | Call::Next { .. } => unreachable!("components cannot ask this"),
+            Call::NodeRuns { .. } | Call::Node { .. } | Call::Next { .. } => unreachable!("components cannot ask this"),
             Call::SpawnRun { request, site, reply } if refused(&request) => {
                 let _ = reply.send(self.refuse(Asked::spawn_run(site.call, &request)));
             }
