@@ -110,8 +110,17 @@ fn role(one: &Use<'_>, is: Role, found: &mut Diagnostics) {
         Role::Router => "ask it with a `router` node",
         Role::Replanner => "ask it with a `replan` node",
     };
-    let message = format!("`{}` is {is_what}, and {wanted} is needed here", one.target);
-    found.push(Diagnostic::error("wrong_role", one.span, message).hint(hint));
+    found.push(match one.role {
+        // It runs, with the input of its own role.
+        Role::Agent => {
+            let message = format!("`{}` is {is_what}, and {wanted} is usual here", one.target);
+            Diagnostic::warning("wrong_role", one.span, message).hint(hint)
+        }
+        Role::Judge | Role::Router | Role::Replanner => {
+            let message = format!("`{}` is {is_what}, and {wanted} is needed here", one.target);
+            Diagnostic::error("wrong_role", one.span, message).hint(hint)
+        }
+    });
 }
 
 fn with_article(role: Role) -> &'static str {

@@ -78,13 +78,13 @@ edges:
         OPEN,
         nodes,
         expect![[r#"
-        g:4:27: error[target_not_found]: there is no plugin `wroker`: tenant default has worker (`pleach plugin publish FILE` adds it; `pleach plugin list` shows what there is)
-        g:5:27: error[target_not_published]: `old` is not published (publish it, or ask for another version)
-        g:5:52: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
-        g:6:28: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
-        g:7:23: error[wrong_role]: `worker` is an agent, and a judge is needed here (run it with `spawn_run` or `agent_call`)
-        g:8:24: error[wrong_role]: `replanner` is a replanner, and a router is needed here (ask it with a `replan` node)
-        g:9:24: error[wrong_role]: `worker` is an agent, and a replanner is needed here (run it with `spawn_run` or `agent_call`)"#]],
+            g:4:27: error[target_not_found]: there is no plugin `wroker`: tenant default has worker (`pleach plugin publish FILE` adds it; `pleach plugin list` shows what there is)
+            g:5:27: error[target_not_published]: `old` is not published (publish it, or ask for another version)
+            g:5:52: warning[wrong_role]: `judge` is a judge, and an agent is usual here (ask it with a `judge` node)
+            g:6:28: warning[wrong_role]: `judge` is a judge, and an agent is usual here (ask it with a `judge` node)
+            g:7:23: error[wrong_role]: `worker` is an agent, and a judge is needed here (run it with `spawn_run` or `agent_call`)
+            g:8:24: error[wrong_role]: `replanner` is a replanner, and a router is needed here (ask it with a `replan` node)
+            g:9:24: error[wrong_role]: `worker` is an agent, and a replanner is needed here (run it with `spawn_run` or `agent_call`)"#]],
     );
     let listed =
         "{targets: ['*'], scopes: ['spawn:worker'], orchestrators: {lead: {targets: [worker, judge, 'r*', old]}}}";
@@ -92,19 +92,19 @@ edges:
         listed,
         nodes,
         expect![[r#"
-        g:4:27: error[target_not_found]: there is no plugin `wroker`: tenant default has worker (`pleach plugin publish FILE` adds it; `pleach plugin list` shows what there is)
-        g:5:27: error[scope_exceeds_policy]: the graph needs `spawn:old` for this, and policy allows it to no run (add `spawn:old` to `scopes` in the policy)
-        g:5:27: error[target_not_published]: `old` is not published (publish it, or ask for another version)
-        g:5:52: error[scope_exceeds_policy]: the graph needs `spawn:judge` for this, and policy allows it to no run (add `spawn:judge` to `scopes` in the policy)
-        g:5:52: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
-        g:6:28: error[scope_exceeds_policy]: the graph needs `spawn:judge` for this, and policy allows it to no run (add `spawn:judge` to `scopes` in the policy)
-        g:6:28: error[wrong_role]: `judge` is a judge, and an agent is needed here (ask it with a `judge` node)
-        g:7:23: error[wrong_role]: `worker` is an agent, and a judge is needed here (run it with `spawn_run` or `agent_call`)
-        g:8:24: error[scope_exceeds_policy]: the graph needs `spawn:replanner` for this, and policy allows it to no run (add `spawn:replanner` to `scopes` in the policy)
-        g:8:24: error[wrong_role]: `replanner` is a replanner, and a router is needed here (ask it with a `replan` node)
-        g:9:24: error[wrong_role]: `worker` is an agent, and a replanner is needed here (run it with `spawn_run` or `agent_call`)
-        g:10:27: error[scope_exceeds_policy]: the graph needs `spawn:secret` for this, and policy allows it to no run (add `spawn:secret` to `scopes` in the policy)
-        g:10:27: error[target_not_allowlisted]: policy does not list `secret` among the targets of the graph `lead` (add `secret` to `orchestrators.lead.targets` in the policy)"#]],
+            g:4:27: error[target_not_found]: there is no plugin `wroker`: tenant default has worker (`pleach plugin publish FILE` adds it; `pleach plugin list` shows what there is)
+            g:5:27: error[scope_exceeds_policy]: the graph needs `spawn:old` for this, and policy allows it to no run (add `spawn:old` to `scopes` in the policy)
+            g:5:27: error[target_not_published]: `old` is not published (publish it, or ask for another version)
+            g:5:52: error[scope_exceeds_policy]: the graph needs `spawn:judge` for this, and policy allows it to no run (add `spawn:judge` to `scopes` in the policy)
+            g:5:52: warning[wrong_role]: `judge` is a judge, and an agent is usual here (ask it with a `judge` node)
+            g:6:28: error[scope_exceeds_policy]: the graph needs `spawn:judge` for this, and policy allows it to no run (add `spawn:judge` to `scopes` in the policy)
+            g:6:28: warning[wrong_role]: `judge` is a judge, and an agent is usual here (ask it with a `judge` node)
+            g:7:23: error[wrong_role]: `worker` is an agent, and a judge is needed here (run it with `spawn_run` or `agent_call`)
+            g:8:24: error[scope_exceeds_policy]: the graph needs `spawn:replanner` for this, and policy allows it to no run (add `spawn:replanner` to `scopes` in the policy)
+            g:8:24: error[wrong_role]: `replanner` is a replanner, and a router is needed here (ask it with a `replan` node)
+            g:9:24: error[wrong_role]: `worker` is an agent, and a replanner is needed here (run it with `spawn_run` or `agent_call`)
+            g:10:27: error[scope_exceeds_policy]: the graph needs `spawn:secret` for this, and policy allows it to no run (add `spawn:secret` to `scopes` in the policy)
+            g:10:27: error[target_not_allowlisted]: policy does not list `secret` among the targets of the graph `lead` (add `secret` to `orchestrators.lead.targets` in the policy)"#]],
     );
     check(
         "{}",
