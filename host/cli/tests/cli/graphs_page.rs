@@ -36,15 +36,23 @@ fn words(command: &str) -> Vec<String> {
 /// What was printed, without what is another each time.
 fn told(printed: &str) -> String {
     let mut lines = Vec::new();
+    let mut is_table = false;
     for line in printed.lines() {
         match line {
             line if line.starts_with("completed after ") => lines.push("completed after …".to_owned()),
+            // The table of tasks has times, and columns as wide as they are.
+            line if line.starts_with(" task ") => is_table = true,
+            line if line.starts_with("wall ") => is_table = false,
+            _ if is_table => {}
             line if line.starts_with("run ") && line.contains(" · ") => {}
             line => match line.split_once("sha256:") {
                 Some((before, _)) => lines.push(format!("{before}sha256:…)")),
                 None => lines.push(line.to_owned()),
             },
         }
+    }
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
     }
     lines.join("\n") + "\n"
 }
