@@ -7,6 +7,9 @@ use pleach_kernel::{Policy, Resolution};
 use crate::error::Error;
 use crate::host::{Host, check_policy};
 
+/// A file of this size takes a few milliseconds, about what another thread would.
+const AT_ONCE_BYTES: usize = 64 << 10;
+
 impl Host {
     /// Compiles a graph, and tells all that is wrong with it, and what this host and
     /// the tenant's policy would refuse. The error is for what keeps that from being
@@ -21,6 +24,9 @@ impl Host {
         policy.limits = policy.limits.tightest(self.ceilings());
         self.registry().refresh(self.store().as_ref(), self.tenant()).await?;
         let known = Known { host: self.clone(), policy };
+        if source.text().len() <= AT_ONCE_BYTES {
+            return Ok(compile_for(source, &known));
+        }
         let source = source.clone();
         // A large file takes a while, which is not to hold up this thread's tasks.
         match tokio::task::spawn_blocking(move || compile_for(&source, &known)).await {

@@ -211,7 +211,10 @@ fn submission(plan: &Plan, child: &Child) -> Submission {
     submission.retry = request.retry;
     submission.priority = request.priority;
     submission.fairness = plan.fairness;
-    submission.fallbacks = request.fallbacks.iter().map(ToString::to_string).collect();
+    // The spare one reads what the agents read, and not what a graph is given.
+    if plan.graph.is_none() {
+        submission.fallbacks = request.fallbacks.iter().map(ToString::to_string).collect();
+    }
     submission.budget = Budget { host_calls: None, ..request.budget };
     submission.policy = Some(Policy {
         targets: vec!["*".into()],
