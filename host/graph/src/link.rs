@@ -26,6 +26,9 @@ use crate::text::{Cel, Json};
 /// The longest id of a node: it is part of spawn keys.
 const MAX_ID: usize = 64;
 
+/// The most replans of one graph: each knows all that comes before it.
+const MAX_REPLANS: usize = 256;
+
 /// Items of a `map` in flight at once, unless it says otherwise.
 const WINDOW: u32 = 64;
 
@@ -51,6 +54,7 @@ pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan
     }
     let (by_id, unread) = (std::mem::take(&mut linker.by_id), std::mem::take(&mut linker.unread));
     let mut plan = Plan { name, description, settings, nodes, edges, by_id, is_tasks, unread, loops: OnceLock::new() };
+    linker.replans(&plan);
     linker.joins(&mut plan);
     plan
 }
@@ -224,6 +228,15 @@ impl Linker<'_> {
                 (kind, Vec::new(), spec::OnFailure::default())
             }
             spec::Node::Output(node) => (Kind::Output(self.output(id, *node)), Vec::new(), spec::OnFailure::default()),
+        }
+    }
+
+    fn replans(&mut self, plan: &Plan) {
+        let mut replans = plan.nodes.iter().filter(|node| matches!(node.kind, Kind::Replan(_)));
+        if let Some(one) = replans.nth(MAX_REPLANS) {
+            let problem =
+                Diagnostic::error("too_large", one.span, format!("a graph has at most {MAX_REPLANS} replans"));
+            self.found.push(problem.hint("make parts of it graphs of their own, and run those"));
         }
     }
 

@@ -69,19 +69,27 @@ impl Template {
         {
             return Ok(whole);
         }
-        Payload::of(&self.fill(&self.form, scope)?).map_err(|error| error.to_string())
+        let filled = self.fill(&self.form, scope, &mut MOST_FILLED.clone())?;
+        Payload::of(&filled).map_err(|error| error.to_string())
     }
 
-    fn fill(&self, form: &Form, scope: &dyn Scope) -> Result<Json, String> {
+    fn value(&self, one: usize, scope: &dyn Scope, left: &mut usize) -> Result<Json, String> {
+        let value = self.expressions[one].0.evaluate(scope)?;
+        let too_much = || format!("its expressions give more than {MOST_FILLED} bytes; have an agent compute it");
+        *left = left.checked_sub(weight(&value)).ok_or_else(too_much)?;
+        Ok(value)
+    }
+
+    fn fill(&self, form: &Form, scope: &dyn Scope, left: &mut usize) -> Result<Json, String> {
         Ok(match form {
             Form::Plain(value) => value.clone(),
-            Form::One(one) => self.expressions[*one].0.evaluate(scope)?,
+            Form::One(one) => self.value(*one, scope, left)?,
             Form::Text(pieces) => {
                 let mut text = String::new();
                 for piece in pieces {
                     match piece {
                         Piece::Plain(plain) => text.push_str(plain),
-                        Piece::One(one) => match self.expressions[*one].0.evaluate(scope)? {
+                        Piece::One(one) => match self.value(*one, scope, left)? {
                             Json::String(inner) => text.push_str(&inner),
                             Json::Null => {}
                             other => text.push_str(&other.to_string()),
@@ -90,12 +98,26 @@ impl Template {
                 }
                 text.into()
             }
-            Form::List(items) => items.iter().map(|item| self.fill(item, scope)).collect::<Result<_, _>>()?,
+            Form::List(items) => items.iter().map(|item| self.fill(item, scope, left)).collect::<Result<_, _>>()?,
             Form::Map(fields) => {
-                let fields = fields.iter().map(|(key, form)| Ok((key.clone(), self.fill(form, scope)?)));
+                let fields = fields.iter().map(|(key, form)| Ok((key.clone(), self.fill(form, scope, left)?)));
                 Json::Object(fields.collect::<Result<_, String>>()?)
             }
         })
+    }
+}
+
+/// Bytes that the expressions of one template give together, about. More would be too
+/// long for a payload anyway.
+const MOST_FILLED: usize = 16 << 20;
+
+/// About how much memory a value takes.
+fn weight(value: &Json) -> usize {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 16,
+        Json::String(text) => text.len() + 16,
+        Json::Array(items) => items.iter().map(weight).sum::<usize>() + 16,
+        Json::Object(fields) => fields.iter().map(|(key, value)| key.len() + weight(value)).sum::<usize>() + 16,
     }
 }
 

@@ -167,6 +167,10 @@ pub struct Walk {
     ended: HashMap<RunId, Option<bool>>,
     /// Items of maps whose groups are not there yet, and the place of the first.
     pending: HashMap<NodeIx, (VecDeque<Json>, u32)>,
+    /// Joins that wait for a group of an earlier round of a loop that they are not in.
+    left_behind: HashMap<GroupId, NodeIx>,
+    /// Maps of which members have ended, so that others may be added.
+    extendable: Vec<NodeIx>,
     outputs: Vec<(NodeIx, Payload)>,
     /// The first failure that ends everything, or, if nothing does, the first.
     fatal: Option<RunError>,
@@ -202,6 +206,8 @@ impl Walk {
             plans: HashMap::new(),
             ended: HashMap::new(),
             pending: HashMap::new(),
+            left_behind: HashMap::new(),
+            extendable: Vec::new(),
             outputs: Vec::new(),
             fatal: None,
             failure: None,
@@ -226,6 +232,10 @@ impl Walk {
             if let Some(ask) = self.asks.pop_front() {
                 return Some(ask);
             }
+            if let Some(map) = self.extendable.pop() {
+                self.extend(map);
+                continue;
+            }
             let node = self.ready.pop_front()?;
             self.begin(node);
         }
@@ -241,7 +251,7 @@ impl Walk {
         if let Some(error) = self.fatal.take() {
             return Some(Err(error));
         }
-        if self.running > 0 || !self.asks.is_empty() || !self.ready.is_empty() {
+        if self.running > 0 || !self.extendable.is_empty() || !self.asks.is_empty() || !self.ready.is_empty() {
             return None;
         }
         Some(self.output())

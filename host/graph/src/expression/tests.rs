@@ -132,3 +132,10 @@ fn a_loop_that_takes_too_long_is_ended() {
     let slow = Expression::compile("input.l.all(a, input.l.all(b, a >= 0 && b >= 0))").unwrap();
     assert!(slow.evaluate(&scope).unwrap_err().contains("turns"));
 }
+
+#[test]
+fn what_a_loop_repeats_is_counted() {
+    let scope = Known(json!({"input": {"l": vec![0; 2_000], "big": "x".repeat(100_000)}}));
+    let large = Expression::compile("input.l.map(n, input.big)").unwrap();
+    assert!(large.evaluate(&scope).unwrap_err().contains("more than 16777216 bytes"));
+}

@@ -27,7 +27,21 @@ pub(super) fn map<'a>(fields: impl IntoIterator<Item = (&'a str, &'a Json)>) -> 
     Value::Map(Map { map: Arc::new(fields.collect::<HashMap<_, _>>()) })
 }
 
+/// Bytes of what an evaluation gives, about.
+const MOST_GIVEN: usize = 16 << 20;
+
+/// As JSON, unless that takes too much: a loop may repeat one large value often.
 pub(super) fn to_json(value: &Value) -> Result<Json, String> {
+    convert(value, &mut MOST_GIVEN.clone())
+}
+
+fn convert(value: &Value, left: &mut usize) -> Result<Json, String> {
+    let takes = match value {
+        Value::String(text) => text.len() + 16,
+        _ => 16,
+    };
+    let too_much = || format!("it makes more than {MOST_GIVEN} bytes; have an agent compute it");
+    *left = left.checked_sub(takes).ok_or_else(too_much)?;
     Ok(match value {
         Value::Null => Json::Null,
         Value::Bool(value) => (*value).into(),
@@ -35,9 +49,9 @@ pub(super) fn to_json(value: &Value) -> Result<Json, String> {
         Value::UInt(number) => (*number).into(),
         Value::Float(number) => Number::from_f64(*number).map(Json::Number).ok_or("the result is no finite number")?,
         Value::String(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(to_json).collect::<Result<_, _>>()?,
+        Value::List(items) => items.iter().map(|item| convert(item, left)).collect::<Result<_, _>>()?,
         Value::Map(map) => {
-            let fields = map.map.iter().map(|(key, value)| Ok((key.to_string(), to_json(value)?)));
+            let fields = map.map.iter().map(|(key, value)| Ok((key.to_string(), convert(value, left)?)));
             Json::Object(fields.collect::<Result<_, String>>()?)
         }
         other => return Err(format!("the result is a {}, which JSON does not know", other.type_of())),

@@ -169,7 +169,11 @@ impl Walk {
             if let Some(group) = &mut self.states[node].group {
                 group.free += 1;
             }
-            return self.extend(node);
+            // All that has ended by now makes room at once.
+            if !self.extendable.contains(&node) {
+                self.extendable.push(node);
+            }
+            return;
         }
         if let Some(among) = self.planners.remove(&ended.run_id) {
             return self.asks.push_back(Ask::TakePlan { node, planner: ended.run_id, among });
@@ -229,6 +233,10 @@ impl Walk {
             return self.done(node, answer, Some(super::loops::REPLAN));
         }
         let node = listener.node;
+        if let Some(join) = self.left_behind.remove(&result.group_id) {
+            let result = self.result_of(node, &result);
+            return self.joined(join, result);
+        }
         if listener.iteration != self.states[node].iteration {
             return;
         }
@@ -272,9 +280,10 @@ impl Walk {
             "empty" => 0,
             status => JOIN_HANDLES.iter().position(|handle| *handle == status).unwrap_or(2),
         };
-        let output = match payload(&result) {
-            Ok(output) => output,
-            Err(error) => return self.fail(join, Status::Failed, error),
+        // Only expressions see all of it, so it may be longer than what an agent is given.
+        let output = match serde_json::value::to_raw_value(&result) {
+            Ok(output) => Payload::from_log(output),
+            Err(error) => return self.fail(join, Status::Failed, RunError::new("output_too_large", error.to_string())),
         };
         // Where nothing comes after it, nobody but the graph can take note.
         if self.plan.nodes[join].outgoing.is_empty() && handle >= 2 {
@@ -296,17 +305,36 @@ impl Walk {
         let cancels =
             live.map(|run| pleach_kernel::Cancel { reason: "map_failed".into(), ..pleach_kernel::Cancel::of(run) });
         let cancels: Vec<_> = cancels.collect();
-        if let Some(group) = &mut self.states[node].group {
-            group.rest.clear();
-            if let Some(join) = group.waits.take() {
-                self.fail(join, Status::Failed, RunError::new("map_failed", error.message.clone()));
-            }
-        }
+        self.end_group(node, "map_failed");
         self.asks.extend(cancels.into_iter().map(|cancel| Ask::Stop { node, cancel }));
         let told = self.told(node, &error);
         self.failure.get_or_insert_with(|| told.clone());
         if self.plan.nodes[node].on_failure == crate::plan::OnFailure::Cascading {
             self.fatal.get_or_insert(told);
+        }
+    }
+
+    /// A group gets no further members, although it was to have some: the kernel would
+    /// wait for them as long as the join may take, and nobody else has to.
+    pub(super) fn end_group(&mut self, node: NodeIx, reason: &str) {
+        let Some(group) = &mut self.states[node].group else { return };
+        if group.rest.is_empty() {
+            return;
+        }
+        group.rest.clear();
+        let (id, waits) = (group.id, group.waits.take());
+        self.by_group.remove(&id);
+        let result = json!({
+            "group_id": id.to_string(), "status": "failed", "complete": false, "reason": reason,
+            "outputs": [], "values": [],
+        });
+        match waits {
+            Some(join) => self.joined(join, result),
+            None => {
+                if let Some(group) = &mut self.states[node].group {
+                    group.result = Some(result);
+                }
+            }
         }
     }
 

@@ -161,7 +161,16 @@ impl Walk {
             for edge in &plan.nodes[*node].outgoing {
                 self.held[*edge] = None;
             }
+            // Another replan may have sent it on its way already: it begins once.
+            self.ready.retain(|other| other != node);
+            self.finish(*node, Status::Waiting);
             let state = &mut self.states[*node];
+            if let Some(group) = &state.group
+                && let Some(join) = group.waits.filter(|join| !within(join))
+            {
+                // What waits outside for the group of this round still hears of it.
+                self.left_behind.insert(group.id, join);
+            }
             (state.status, state.open) = (Status::Waiting, open);
             (state.group, state.runs) = (None, Vec::new());
         }

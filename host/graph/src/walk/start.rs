@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use pleach_kernel::{Cancel, NodeVerdict, Payload, RunError, RunId, SpawnRequest};
+use pleach_kernel::{Cancel, MAX_PAYLOAD_BYTES, NodeVerdict, Payload, RunError, RunId, SpawnRequest};
 use serde_json::{Value as Json, json};
 
 use super::{Ask, Group, Grouped, Listener, Status, Walk};
@@ -58,6 +58,7 @@ impl Walk {
     fn request(&self, run: &RunPlan, locals: &[(&str, &Json)]) -> Result<SpawnRequest, RunError> {
         let input = run.input.render(&self.values.scope(&self.plan, locals));
         let input = input.map_err(|why| RunError::new("expression_failed", format!("its input: {why}")))?;
+        bounded(&input, "input_too_large")?;
         if let Some(schema) = &run.input_schema {
             let wrong = |why| RunError::new("input_schema", format!("its input does not fit: {why}"));
             let json: Json = serde_json::from_str(input.as_str()).map_err(|error| wrong(error.to_string()))?;
@@ -164,7 +165,7 @@ impl Walk {
         };
         let of = group.ok_or_else(missing)?;
         let group = self.states[of].group.as_mut().ok_or_else(missing)?;
-        match group.result.take() {
+        match group.result.clone() {
             Some(result) => self.joined(node, result),
             None => group.waits = Some(node),
         }
@@ -277,11 +278,11 @@ impl Walk {
         let live = runs.into_iter().filter(|run| !self.ended.contains_key(run));
         let ask = |run| Cancel { reason: reason.cloned().unwrap_or_else(|| Cancel::REASON.into()), ..Cancel::of(run) };
         let requests: Vec<Cancel> = live.map(ask).collect();
-        // What a map has not spawned is not spawned any more.
-        if let Some(group) = of.and_then(|of| self.states[of].group.as_mut()) {
-            group.rest.clear();
-        }
         self.asks.push_back(Ask::Cancel { node, requests });
+        // What a map has not spawned is not spawned any more.
+        if let Some(of) = of {
+            self.end_group(of, Cancel::REASON);
+        }
         Ok(())
     }
 
@@ -298,6 +299,9 @@ impl Walk {
             self.fatal.get_or_insert(error);
             return Ok(());
         }
+        bounded(&value, "output_too_large")?;
+        // In a loop, the last one counts.
+        self.outputs.retain(|(other, _)| *other != node);
         self.outputs.push((node, value.clone()));
         self.done(node, value, None);
         Ok(())
@@ -312,6 +316,15 @@ impl Walk {
     pub(super) fn keep_group(&mut self, node: NodeIx, id: pleach_kernel::GroupId) {
         let (rest, next) = self.pending.remove(&node).unwrap_or_default();
         self.states[node].group = Some(Grouped { id, waits: None, rest, next, free: 0, result: None });
+    }
+}
+
+/// What leaves the graph is as long as a payload may be.
+fn bounded(payload: &Payload, code: &str) -> Result<(), RunError> {
+    let bytes = payload.as_str().len();
+    match bytes <= MAX_PAYLOAD_BYTES {
+        true => Ok(()),
+        false => Err(RunError::new(code, format!("it has {bytes} bytes, and may have {MAX_PAYLOAD_BYTES}"))),
     }
 }
 

@@ -423,6 +423,94 @@ edges: [{from: a, to: out}]
     );
 }
 
+#[test]
+fn two_replans_that_lead_back_to_one_node_come_to_an_end() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: x}}
+  b: {spawn_run: {target: x}}
+  c: {spawn_run: {target: x}}
+  r1: {replan: {max_replans: 1}}
+  r2: {replan: {max_replans: 1}}
+  o1: {output: {value: 1}}
+  o2: {output: {value: 2}}
+edges:
+- {from: a, to: b}
+- {from: a, to: c}
+- {from: b, to: r1}
+- {from: c, to: r2}
+- {from: r1.replan, to: a}
+- {from: r1.continue, to: o1}
+- {from: r2.replan, to: a}
+- {from: r2.continue, to: o2}
+"#;
+    check(text, &json!({}), &["b", "c"], expect![[r#"
+        a b c a#2 a#3 b#2 c#2
+        a completed, b completed, c completed, r1 completed, r2 completed, o1 completed, o2 completed
+        {"o1":1,"o2":2}
+    "#]]);
+}
+
+#[test]
+fn a_join_that_comes_round_again_has_what_its_group_was_decided_as() {
+    let text = r#"
+nodes:
+  g: {spawn_group: {targets: [{target: x}, {target: x}]}}
+  a: {spawn_run: {target: x}}
+  j: {join: {group: g}}
+  r: {replan: {max_replans: 1}}
+  out: {output: {value: "${{ nodes.j.output.values }}"}}
+edges: [{from: g, to: a}, {from: a, to: j}, {from: j, to: r}, {from: r.replan, to: a}, {from: r.continue, to: out}]
+"#;
+    check(text, &json!({}), &["g:1"], expect![[r#"
+        g:0 g:1 a a#2
+        g completed, a completed, j completed, r completed, out completed
+        ["g:0"]
+    "#]]);
+}
+
+#[test]
+fn a_join_outside_a_loop_hears_of_the_group_that_it_has_waited_for() {
+    let text = r#"
+nodes:
+  g: {spawn_group: {targets: [{target: x}]}}
+  j: {join: {group: g}}
+  w: {spawn_run: {target: x}}
+  r: {replan: {of: [w], max_replans: 1}}
+  out: {output: {value: "${{ nodes.j.output.values }}"}}
+  end: {spawn_run: {target: x}}
+edges:
+- {from: g, to: j}
+- {from: g, to: w}
+- {from: j, to: out}
+- {from: w, to: r}
+- {from: r.replan, to: g}
+- {from: r.continue, to: end}
+"#;
+    check(text, &json!({}), &["w"], expect![[r#"
+        g:0 w g#2:0 w#2 end
+        g completed, j completed, w completed, r completed, out completed, end completed
+        ["g:0"]
+    "#]]);
+}
+
+#[test]
+fn a_map_that_is_cancelled_is_not_waited_for() {
+    let text = r#"
+nodes:
+  each: {map: {over: input, target: x, window: 1}}
+  all: {join: {}}
+  stop: {cancel_subtree: {node: each}}
+  out: {output: {value: "${{ nodes.all.output.reason }}"}}
+edges: [{from: each, to: all}, {from: each, to: stop}, {from: all, to: out}]
+"#;
+    check(text, &json!([1, 2, 3]), &[], expect![[r#"
+        each:0
+        each completed, all completed, stop completed, out completed
+        "cancelled_by_orchestration"
+    "#]]);
+}
+
 /// Tasks that need earlier ones, by chance.
 fn tasks() -> impl Strategy<Value = Vec<(Vec<usize>, bool)>> {
     let needs = prop::collection::vec(any::<prop::sample::Index>(), 0..4);

@@ -61,8 +61,10 @@ impl Members {
     }
 
     pub(crate) fn add(&mut self, runs: Range<RunIx>) {
-        if !runs.is_empty() {
-            self.0.push(runs);
+        match self.0.last_mut() {
+            _ if runs.is_empty() => {}
+            Some(last) if last.end == runs.start => last.end = runs.end,
+            Some(_) | None => self.0.push(runs),
         }
     }
 }
