@@ -423,4 +423,6 @@ impl State {
 }
 
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod tests;
