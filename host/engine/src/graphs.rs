@@ -15,7 +15,6 @@ use pleach_store::Store;
 use serde_json::json;
 
 use crate::error::Error;
-use crate::missing::NoCode;
 
 /// Graphs that run at once on one host.
 const MOST: usize = 1 << 20;
@@ -65,32 +64,28 @@ impl Graphs {
         plugin
     }
 
-    /// The graph with this digest from the store; none where what it has by that
-    /// digest is a component, or it has nothing.
-    pub(crate) async fn load(&self, store: &dyn Store, digest: &Arc<str>) -> Result<Option<Arc<Plugin>>, NoCode> {
-        let bytes = match store.component(digest).await {
-            Ok(Some(bytes)) if !bytes.starts_with(WASM) => bytes,
-            Ok(_) => return Ok(None),
-            Err(error) => return Err(NoCode::Unreadable(error.to_string())),
-        };
-        let Ok(text) = String::from_utf8(bytes) else { return Ok(None) };
-        let source = Source::new(&**digest, text);
-        match pleach_graph::compile(&source).into_plan() {
-            Ok(plan) => Ok(Some(self.keep(digest, plan))),
-            // It was whole when it was stored: this host reads the language otherwise.
-            Err(problems) => {
-                let why = problems.first().map_or(String::new(), |problem| problem.message.clone());
-                let doing = "compiling the graph of a run";
-                Err(NoCode::Unusable(Error::invalid(doing, format!("{digest}: {why}"))))
-            }
-        }
+    /// Compiles a graph that the store has, and keeps it.
+    pub(crate) fn compile(&self, digest: &Arc<str>, text: Vec<u8>) -> Result<Arc<Plugin>, Error> {
+        let doing = "compiling the graph of a run";
+        let text = String::from_utf8(text).map_err(|error| Error::invalid(doing, format!("{digest}: {error}")))?;
+        // It was whole when it was stored: a host that refuses it reads the language otherwise.
+        let plan = pleach_graph::compile(&Source::new(&**digest, text)).into_plan().map_err(|problems| {
+            let why = problems.first().map_or(String::new(), |problem| problem.message.clone());
+            Error::invalid(doing, format!("{digest}: {why}"))
+        })?;
+        Ok(self.keep(digest, plan))
     }
+}
+
+/// Whether what the store has by a digest is a graph's text.
+pub(crate) fn is_graph(bytes: &[u8]) -> bool {
+    !bytes.starts_with(WASM)
 }
 
 /// The graph that a run is pinned to, from the store; none where that has a
 /// component by its digest, or nothing.
 pub(crate) async fn read(store: &dyn Store, plugin: &PluginRef) -> Result<Option<Source>, Error> {
-    let bytes = store.component(&plugin.digest).await?.filter(|bytes| !bytes.starts_with(WASM));
+    let bytes = store.component(&plugin.digest).await?.filter(|bytes| is_graph(bytes));
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(text.map(|text| Source::new(&*plugin.name, text)))
 }

@@ -284,17 +284,16 @@ impl Linker<'_> {
     }
 
     fn router(&mut self, id: &At<String>, node: spec::Router) -> (Router, Vec<String>) {
-        let span = |field: Option<Span>| field;
         let (key, target) = (node.route_key.as_ref().map(|at| at.span), node.target.as_ref().map(|at| at.span));
         self.either(id, "router", ("route_key", key), ("target", target));
         self.only_with(
             "target",
             target.is_some(),
             &[
-                ("input", span(node.input.as_ref().map(|at| at.span))),
-                ("config", span(node.config.as_ref().map(|at| at.span))),
-                ("timeout_ms", span(node.timeout_ms.as_ref().map(|at| at.span))),
-                ("retry", span(node.retry.as_ref().map(|at| at.span))),
+                ("input", node.input.as_ref().map(|at| at.span)),
+                ("config", node.config.as_ref().map(|at| at.span)),
+                ("timeout_ms", node.timeout_ms.as_ref().map(|at| at.span)),
+                ("retry", node.retry.as_ref().map(|at| at.span)),
             ],
         );
         let mut handles: Vec<String> = Vec::new();

@@ -69,7 +69,8 @@ impl Template {
         {
             return Ok(whole);
         }
-        let filled = self.fill(&self.form, scope, &mut MOST_FILLED.clone())?;
+        let mut left = MOST_FILLED;
+        let filled = self.fill(&self.form, scope, &mut left)?;
         Payload::of(&filled).map_err(|error| error.to_string())
     }
 

@@ -150,6 +150,11 @@ pub struct Walk {
     values: Values,
     /// Nodes that are to be begun, in the order in which they became so.
     ready: VecDeque<NodeIx>,
+    /// Nodes that are to be skipped, and what that makes of the edges out of them.
+    /// Empty but for within [`Walk::settle`]: a queue, for a chain of them may be as
+    /// long as the graph is, and the stack is not.
+    skipping: VecDeque<(NodeIx, Way)>,
+    is_skipping: bool,
     /// What is to be asked before anything is begun.
     asks: VecDeque<Ask>,
     /// Nodes that are under way.
@@ -196,6 +201,8 @@ impl Walk {
             states,
             values,
             ready,
+            skipping: VecDeque::new(),
+            is_skipping: false,
             asks: VecDeque::new(),
             running: 0,
             by_run: HashMap::new(),
@@ -396,6 +403,13 @@ impl Walk {
         if self.states[to].status == Status::Waiting && self.states[to].open == 0 {
             self.enter(to);
         }
+        if std::mem::replace(&mut self.is_skipping, true) {
+            return;
+        }
+        while let Some((node, way)) = self.skipping.pop_front() {
+            self.skip(node, Status::Skipped, way);
+        }
+        self.is_skipping = false;
     }
 
     /// Every edge to a node is settled.
@@ -406,11 +420,11 @@ impl Walk {
         let poisoned = ways().any(|way| way == Way::Poisoned);
         let taken = ways().any(|way| way == Way::Taken);
         if poisoned && !is_replan {
-            self.skip(node, Status::Skipped, Way::Poisoned);
+            self.skipping.push_back((node, Way::Poisoned));
         } else if taken || poisoned {
             self.ready.push_back(node);
         } else {
-            self.skip(node, Status::Skipped, Way::Dead);
+            self.skipping.push_back((node, Way::Dead));
         }
     }
 }

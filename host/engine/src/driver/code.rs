@@ -13,6 +13,7 @@ use pleach_sandbox::Plugin;
 
 use super::{Driver, Shared};
 use crate::error::Error;
+use crate::graphs;
 use crate::mailbox::{Input, Mailbox};
 use crate::missing::{Missing, NoCode};
 use crate::program::is_program;
@@ -133,13 +134,11 @@ async fn load(shared: &Arc<Shared>, digest: &Arc<str>) -> Result<Arc<Plugin>, No
     if is_program(digest) {
         return shared.programs.get(digest).ok_or(NoCode::Missing);
     }
-    if let Some(plugin) = shared.graphs.load(shared.store.as_ref(), digest).await? {
-        return Ok(plugin);
-    }
     let (store, wanted) = (shared.store.clone(), digest.clone());
     let bytes = move || -> crate::guests::BoxFuture<'static, Result<Vec<u8>, String>> {
         Box::pin(async move {
             match store.component(&wanted).await {
+                Ok(Some(bytes)) if graphs::is_graph(&bytes) => Err("it is a graph, and no component".to_owned()),
                 Ok(Some(bytes)) => Ok(bytes),
                 Ok(None) => Err("the store does not have it".to_owned()),
                 Err(error) => Err(error.to_string()),
@@ -151,12 +150,14 @@ async fn load(shared: &Arc<Shared>, digest: &Arc<str>) -> Result<Arc<Plugin>, No
         Err(error) => error,
     };
     // Several trees may have waited for one load, which tells all of them the same
-    // error: only the store says whether the component is there.
-    Err(match shared.store.component(digest).await {
-        Ok(Some(_)) => NoCode::Unusable(error.into()),
-        Ok(None) => NoCode::Missing,
-        Err(error) => NoCode::Unreadable(error.to_string()),
-    })
+    // error: only the store says what is there. A graph is looked for last, because
+    // compiled code is found without reading the component.
+    match shared.store.component(digest).await {
+        Ok(Some(bytes)) if graphs::is_graph(&bytes) => shared.graphs.compile(digest, bytes).map_err(NoCode::Unusable),
+        Ok(Some(_)) => Err(NoCode::Unusable(error.into())),
+        Ok(None) => Err(NoCode::Missing),
+        Err(error) => Err(NoCode::Unreadable(error.to_string())),
+    }
 }
 
 /// Waits until code that was missing is there; false where the tree left before.

@@ -32,7 +32,8 @@ const MOST_GIVEN: usize = 16 << 20;
 
 /// As JSON, unless that takes too much: a loop may repeat one large value often.
 pub(super) fn to_json(value: &Value) -> Result<Json, String> {
-    convert(value, &mut MOST_GIVEN.clone())
+    let mut left = MOST_GIVEN;
+    convert(value, &mut left)
 }
 
 fn convert(value: &Value, left: &mut usize) -> Result<Json, String> {

@@ -27,7 +27,6 @@ pub(crate) struct Loops {
 struct Loop {
     replan: NodeIx,
     first: NodeIx,
-    edge: EdgeIx,
     /// Every node between the two, and they themselves.
     nodes: Vec<NodeIx>,
 }
@@ -62,7 +61,7 @@ impl Loops {
                     loops.of[*node].push(loops.all.len());
                 }
                 loops.back[*edge] = true;
-                loops.all.push(Loop { replan, first, edge: *edge, nodes });
+                loops.all.push(Loop { replan, first, nodes });
             }
             if said.of.is_empty() {
                 loops.before.push((replan, before));
@@ -132,7 +131,6 @@ impl Walk {
         let (plan, loops) = (self.plan.clone(), self.loops.clone());
         let mut went = false;
         for way_back in loops.all.iter().filter(|way_back| way_back.replan == replan) {
-            debug_assert!(loops.is_back(way_back.edge));
             self.run_again(&plan, way_back);
             went = true;
         }

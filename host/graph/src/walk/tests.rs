@@ -364,6 +364,18 @@ edges: [{from: each, to: all}, {from: each, to: stop}, {from: all, to: out}]
     );
 }
 
+#[test]
+fn however_much_is_skipped_takes_no_stack() {
+    let mut text = "tasks:\n- {id: t0, agent: x, on_failure: isolated}\n".to_owned();
+    for place in 1..20_000 {
+        text.push_str(&format!("- {{id: t{place}, agent: x, needs: [t{}]}}\n", place - 1));
+    }
+    let plan = plan(&text);
+    let small = std::thread::Builder::new().stack_size(256 << 10);
+    let walked = small.spawn(move || Kernel::new(&|_| End::Fail).walk(&plan, &json!({})).1).unwrap();
+    assert_eq!(walked.join().unwrap().matches("skipped").count(), 19_999);
+}
+
 /// Tasks that need earlier ones, by chance.
 fn tasks() -> impl Strategy<Value = Vec<(Vec<usize>, bool)>> {
     let needs = prop::collection::vec(any::<prop::sample::Index>(), 0..4);
