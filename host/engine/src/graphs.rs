@@ -181,10 +181,12 @@ async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask
                 Err(error) => refuse(walk, node, error)?,
             }
         }
-        Ask::Extend { node, group, members } => match calls.extend_group(id(node), group, members).await {
-            Ok(runs) => walk.extended(node, runs),
-            Err(error) => refuse(walk, node, error)?,
-        },
+        Ask::Extend { node, group, first, members } => {
+            match calls.extend_group(id(node), group, first, members).await {
+                Ok(runs) => walk.extended(node, runs),
+                Err(error) => refuse(walk, node, error)?,
+            }
+        }
         Ask::Cancel { node, requests } => {
             let mut count = 0;
             for request in requests {

@@ -28,8 +28,8 @@ pub enum Ask {
     Run { node: NodeIx, request: Box<SpawnRequest> },
     /// To be answered with [`Walk::grouped`].
     Group { node: NodeIx, group: Box<Group> },
-    /// To be answered with [`Walk::extended`].
-    Extend { node: NodeIx, group: GroupId, members: Vec<SpawnRequest> },
+    /// To be answered with [`Walk::extended`]. `first` is the place of the first of them.
+    Extend { node: NodeIx, group: GroupId, first: u32, members: Vec<SpawnRequest> },
     /// To be answered with [`Walk::cancelled`], with how many runs were.
     Cancel { node: NodeIx, requests: Vec<Cancel> },
     /// Needs no answer.

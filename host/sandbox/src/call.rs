@@ -172,9 +172,11 @@ pub enum NodeCall {
         site: CallSite,
         reply: Reply<SpawnedGroup>,
     },
-    /// Answered with the runs that were added: none where it is decided.
+    /// Answered with the runs that are at these places now; see
+    /// [`pleach_kernel::Tree::extend_group`].
     ExtendGroup {
         group: GroupId,
+        first: u32,
         members: Vec<SpawnRequest>,
         asked: Asked,
         reply: Reply<Vec<RunId>>,

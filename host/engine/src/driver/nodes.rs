@@ -50,10 +50,10 @@ impl Driver {
                 self.record_refusal(run, || group_asked(site.call, &asked), &answer);
                 self.answers.push(Answer::Grouped(reply, answer));
             }
-            NodeCall::ExtendGroup { group, members, asked, reply } => {
+            NodeCall::ExtendGroup { group, first, members, asked, reply } => {
                 let members = members.into_iter().map(|member| self.node_spawn(&node, member)).collect();
                 self.note_queue();
-                let answer = self.tree.extend_group(now, run, Surface::Graph, group, members);
+                let answer = self.tree.extend_group(now, run, Surface::Graph, group, first, members);
                 let answer = answer.map_err(CallError::Denied);
                 self.record_answer(run, asked, &answer);
                 self.answers.push(Answer::Extended(reply, answer));

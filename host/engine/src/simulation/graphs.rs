@@ -8,7 +8,7 @@ use super::lives::{End, live_with};
 use super::scenarios::Scenario;
 
 /// What is played, the graph, and how it ends.
-pub(super) const GRAPHS: [(&str, &str, &str); 21] = [
+pub(super) const GRAPHS: [(&str, &str, &str); 22] = [
     ("a graph: a chain", CHAIN, r#"completed [["answered","slept"],["slept"]]"#),
     ("a graph: a diamond", DIAMOND, r#"completed {"bottom":["reported"]}"#),
     ("a graph: best effort", BEST_EFFORT, r#"completed [["answered"],["slept"]]"#),
@@ -30,6 +30,7 @@ pub(super) const GRAPHS: [(&str, &str, &str); 21] = [
     ("a graph: a refusal", REFUSED, r#"completed ["answered"]"#),
     ("a graph: a run that outlives it", CLOSING, r#"completed "gone""#),
     ("a graph: another try", AGAIN, "failed #2 after 0 calls: flaky"),
+    ("a graph: another try while a map is added to", AGAIN_WITHIN, "failed #2 after 0 calls: flaky"),
 ];
 
 pub(super) fn all() -> Vec<Scenario> {
@@ -272,4 +273,16 @@ nodes:
   once: {spawn_run: {target: sim, input: ["report"]}}
   bad: {output: {error: {code: flaky, retryable: true}}}
 edges: [{from: all, to: gather}, {from: gather, to: once}, {from: once, to: bad}]
+"#;
+
+/// The second try adds what the first has not, and finds the others. If it added some
+/// of them again, the group would be too large, and the map would fail the graph.
+const AGAIN_WITHIN: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {map: {over: "[5, 6, 7, 1000, 1000, 100000]", target: sim, input: [{sleep: "${{ item }}"}], window: 2}}
+  gather: {join: {}}
+  once: {spawn_run: {target: sim, input: [{sleep: 50}]}}
+  bad: {output: {error: {code: flaky, retryable: true}}}
+edges: [{from: all, to: gather}, {from: once, to: bad}]
 "#;

@@ -112,8 +112,8 @@ impl<'a> Kernel<'a> {
                 }
                 walk.grouped(node, id, runs);
             }
-            Ask::Extend { node, group, members } => {
-                let first = self.open[&group].1.len() as u32;
+            Ask::Extend { node, group, first, members } => {
+                assert_eq!(first as usize, self.open[&group].1.len(), "one comes after the other");
                 let mut runs = Vec::new();
                 for ordinal in first..first + members.len() as u32 {
                     let run = self.run();

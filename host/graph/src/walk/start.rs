@@ -153,7 +153,7 @@ impl Walk {
         group.next += wanted as u32;
         let members = (from..).zip(&items).map(|(index, item)| self.item(run, item, index));
         match members.collect::<Result<Vec<_>, _>>() {
-            Ok(members) => self.asks.push_back(Ask::Extend { node, group: id, members }),
+            Ok(members) => self.asks.push_back(Ask::Extend { node, group: id, first: from, members }),
             Err(error) => self.give_up_map(node, error),
         }
     }

@@ -171,7 +171,7 @@ impl Tree {
     /// The first member of a group that is not what is asked for now.
     pub(super) fn other_member(&self, group: usize, members: &[Spawn]) -> Option<usize> {
         let mut pairs = self.groups[group].members.iter().zip(members);
-        pairs.position(|(ix, member)| !self.runs[ix].spec.request.is_same_as(&member.request))
+        pairs.position(|(ix, member)| !self.is_asked_again(ix, member))
     }
 
     /// The answer for a group that was spawned with its first `members`; the same at
@@ -186,18 +186,21 @@ impl Tree {
         }
     }
 
-    /// Adds members to a group of the caller's that has not got all of them yet.
-    /// Gives the runs that were added: none where it is decided already.
+    /// Adds members to a group of the caller's that has not got all of them yet, from
+    /// the place `first` on. Those that are there already are found again, as another
+    /// try of the caller asks for them; where the group is decided, no other is added.
+    /// Gives the runs, in their order.
     pub fn extend_group(
         &mut self,
         now: Timestamp,
         caller: RunId,
         surface: Surface,
         group: GroupId,
+        first: u32,
         members: Vec<Spawn>,
     ) -> Result<Vec<RunId>, Box<Denial>> {
         let node_id = self.groups.get(group.index as usize).and_then(|group| group.node_id.clone());
-        match self.decide_extension(now, caller, surface, group, members) {
+        match self.decide_extension(now, caller, surface, group, first as usize, members) {
             Ok(added) => Ok(added),
             Err(denial) => Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial))),
         }
@@ -209,7 +212,8 @@ impl Tree {
         caller: RunId,
         surface: Surface,
         id: GroupId,
-        members: Vec<Spawn>,
+        first: usize,
+        mut members: Vec<Spawn>,
     ) -> Result<Vec<RunId>, Denial> {
         self.open_surface(EXTEND, surface)?;
         let caller = self.live_caller(EXTEND, caller)?;
@@ -217,20 +221,43 @@ impl Tree {
         let Some(group) = self.groups.get(index).filter(|group| id.root == self.id && group.owner == caller) else {
             return Err(Denial::new(Code::GroupNotFound, EXTEND, format!("group {id} is none of the caller's")));
         };
-        if group.decided.is_some() || members.is_empty() {
-            return Ok(Vec::new());
+        let (has, is_open) = (group.members.len(), group.decided.is_none());
+        if first > has && is_open {
+            let message = format!("the group has {has} members, so the next one is member {has} and not {first}");
+            return Err(Denial::new(Code::InvalidRequest, EXTEND, message));
         }
-        if !self.can_grow(index, members.len()) {
-            let (has, size, more) = (group.members.len(), group.size(), members.len());
+        let mut further = members.split_off(members.len().min(has.saturating_sub(first)));
+        if !is_open {
+            further.clear();
+        }
+        if has + further.len() > group.size() as usize {
+            let (size, more) = (group.size(), further.len());
             let message = format!("the group has {has} of {size} members, and {more} more are too many");
             return Err(Denial::new(Code::InvalidRequest, EXTEND, message));
         }
-        let (prefix, first, node_id) = (group.spec.key_prefix.clone(), group.members.len(), group.node_id.clone());
+        let (prefix, node_id) = (group.spec.key_prefix.clone(), group.node_id.clone());
+        let asked = || Asked { node_id: node_id.clone(), ..Asked::new(now, caller, surface) };
+        let mut runs: Vec<RunIx> = group.members.iter().skip(first).take(members.len()).collect();
+        if let Some(other) = runs.iter().zip(&members).position(|(ix, member)| !self.is_asked_again(*ix, member)) {
+            let message =
+                format!("member {} was another request, which is run {}", first + other, self.run_id(runs[other]));
+            return Err(Denial::new(Code::IdempotencyConflict, EXTEND, message));
+        }
         let derived = prefix.starts_with(RESERVED_KEYS);
-        let runs = self.admit_members(now, caller, EXTEND, members, first, &prefix, derived)?;
-        let before = self.runs.len();
-        self.write_added(Asked { node_id, ..Asked::new(now, caller, surface) }, runs, id);
-        Ok((before..self.runs.len()).map(|ix| self.run_id(ix)).collect())
+        let admitted = self.admit_members(now, caller, EXTEND, further, has, &prefix, derived)?;
+        if !runs.is_empty() {
+            self.write_found_again(asked(), &runs, Some(index));
+        }
+        if !admitted.is_empty() {
+            let before = self.runs.len();
+            self.write_added(asked(), admitted, id);
+            runs.extend(before..self.runs.len());
+        }
+        Ok(runs.into_iter().map(|ix| self.run_id(ix)).collect())
+    }
+
+    fn is_asked_again(&self, ix: RunIx, member: &Spawn) -> bool {
+        self.runs[ix].spec.request.is_same_as(&member.request)
     }
 
     /// Whether a group has room for so many more members.

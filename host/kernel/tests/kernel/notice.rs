@@ -28,10 +28,12 @@ fn open_group(size: u32, join: JoinPolicy) -> SpawnGroup {
     SpawnGroup { size: Some(size), key_prefix: Some("m".into()), join, ..members([child("a"), child("a")]) }
 }
 
-fn extend(scene: &mut Scene, members: usize) -> Result<usize, Box<Denial>> {
-    let members = (0..members).map(|_| ready(child("a"))).collect();
+/// Asks for members of group 0 from a place on; which runs they are.
+fn extend(scene: &mut Scene, first: u32, members: &[&str]) -> Result<Vec<u32>, Box<Denial>> {
+    let members = members.iter().map(|target| ready(child(target))).collect();
     let group = GroupId { root: scene.tree.id(), index: 0 };
-    scene.tree.extend_group(scene.at(), id(0), Surface::Graph, group, members).map(|added| added.len())
+    let added = scene.tree.extend_group(scene.at(), id(0), Surface::Graph, group, first, members)?;
+    Ok(added.iter().map(|run| run.index).collect())
 }
 
 #[test]
@@ -61,16 +63,37 @@ fn a_group_that_is_added_to_is_decided_when_all_it_was_to_have_have_ended() {
     scene.ok(1);
     scene.ok(2);
     heard(&scene, 0, 0, expect!["run 1 `m:0` completed; run 2 `m:1` completed"]);
-    assert_eq!(extend(&mut scene, 2), Ok(2));
-    assert_eq!(extend(&mut scene, 2).unwrap_err().code, Code::InvalidRequest);
-    assert_eq!(extend(&mut scene, 1), Ok(1));
+    assert_eq!(extend(&mut scene, 2, &["a", "a"]), Ok(vec![3, 4]));
+    assert_eq!(extend(&mut scene, 4, &["a", "a"]).unwrap_err().code, Code::InvalidRequest, "too many");
+    assert_eq!(extend(&mut scene, 5, &["a"]).unwrap_err().code, Code::InvalidRequest, "one is left out");
+    assert_eq!(extend(&mut scene, 4, &["a"]), Ok(vec![5]));
     start(&mut scene, 3..6);
     scene.fail(3);
     scene.ok(4);
     heard(&scene, 0, 2, expect!["run 3 `m:2` failed; run 4 `m:3` completed"]);
     scene.ok(5);
     heard(&scene, 0, 4, expect!["run 5 `m:4` completed; group 0 CompletedWithErrors (all_ended)"]);
-    assert_eq!(extend(&mut scene, 1), Ok(0), "it is decided");
+    assert_eq!(extend(&mut scene, 5, &["a"]), Ok(vec![]), "it is decided");
+}
+
+#[test]
+fn another_try_of_the_caller_finds_the_members_that_the_first_one_added() {
+    let mut scene = Scene::new();
+    scene.try_group(0, open_group(6, JoinPolicy::default())).unwrap();
+    assert_eq!(extend(&mut scene, 2, &["a", "b"]), Ok(vec![3, 4]));
+    assert_eq!(extend(&mut scene, 2, &["a", "b", "a"]), Ok(vec![3, 4, 5]), "two are there, one is new");
+    assert_eq!(extend(&mut scene, 3, &["b"]), Ok(vec![4]));
+    let before = scene.tree.runs().len();
+    let refused = extend(&mut scene, 3, &["a", "a", "a"]).unwrap_err();
+    assert_eq!(refused.code, Code::IdempotencyConflict);
+    assert!(refused.message.contains("member 3 was another request"), "{}", refused.message);
+    assert_eq!(scene.tree.runs().len(), before, "all of them, or none");
+    start(&mut scene, 1..6);
+    (1..6).for_each(|run| scene.ok(run));
+    assert_eq!(extend(&mut scene, 5, &["a"]), Ok(vec![6]));
+    start(&mut scene, 6..7);
+    scene.ok(6);
+    assert_eq!(extend(&mut scene, 4, &["a", "a"]), Ok(vec![5, 6]), "it is decided, and they are in it");
 }
 
 #[test]
@@ -94,9 +117,9 @@ fn only_its_owner_adds_to_a_group() {
     start(&mut scene, 1..3);
     let group = GroupId { root: scene.tree.id(), index: 0 };
     let spawn = || vec![ready(child("a"))];
-    let refused = scene.tree.extend_group(scene.at(), id(1), Surface::Guest, group, spawn()).unwrap_err();
+    let refused = scene.tree.extend_group(scene.at(), id(1), Surface::Guest, group, 2, spawn()).unwrap_err();
     assert_eq!(refused.code, Code::GroupNotFound);
     let other = GroupId { root: scene.tree.id(), index: 7 };
-    let refused = scene.tree.extend_group(scene.at(), id(0), Surface::Guest, other, spawn()).unwrap_err();
+    let refused = scene.tree.extend_group(scene.at(), id(0), Surface::Guest, other, 2, spawn()).unwrap_err();
     assert_eq!(refused.code, Code::GroupNotFound);
 }

@@ -78,21 +78,23 @@ impl HostCalls {
         self.made(begun, what, call).await
     }
 
-    /// Adds members to a group of this run's, and gives them; none where it is
-    /// decided already.
+    /// Adds members to a group of this run's, from the place `first` on, and gives
+    /// them; those that an earlier try added are found again, and none is added where
+    /// it is decided already.
     pub async fn extend_group(
         &mut self,
         node: &Arc<str>,
         group: GroupId,
+        first: u32,
         members: Vec<SpawnRequest>,
     ) -> Result<Vec<RunId>, CallError> {
-        let (begun, asked) = self.begin_recorded(what::EXTEND_GROUP, &(group, &members)).await?;
+        let (begun, asked) = self.begin_recorded(what::EXTEND_GROUP, &(group, first, &members)).await?;
         if let Some(answer) = begun.answer {
             return self.recall(answer).await;
         }
         let node = node.clone();
-        let call = |reply| Call::Node { node, call: Box::new(NodeCall::ExtendGroup { group, members, asked, reply }) };
-        self.answered(asked, call).await
+        let added = |reply| NodeCall::ExtendGroup { group, first, members, asked, reply };
+        self.answered(asked, |reply| Call::Node { node, call: Box::new(added(reply)) }).await
     }
 
     /// Stops a run and everything that it caused, for a node.
