@@ -164,7 +164,9 @@ async fn a_replan_leads_back_until_nothing_has_failed() {
     let joins = facts(&events, "join_decision");
     let statuses: Vec<&str> = joins.iter().map(|join| join["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["completed_with_errors", "completed"]);
-    assert_eq!(facts(&events, "replan_decision").len(), 1);
+    let replans = facts(&events, "replan_decision");
+    let answers: Vec<&Value> = replans.iter().map(|replan| &replan["suggested_action"]).collect();
+    assert_eq!(answers, ["replan", "continue"]);
     scene.shut_down().await;
 }
 
@@ -205,6 +207,45 @@ edges: [{from: a, to: all}]
     let events = log(&run).await;
     let denied = events.iter().find(|event| event.event.ends_with("policy_deny")).unwrap();
     assert_eq!(denied.node_id.as_deref(), Some("a"));
+    scene.shut_down().await;
+}
+
+/// The log says of each node what came of it, also where no run tells.
+#[tokio::test]
+async fn a_node_that_fails_by_itself_is_in_the_log_and_in_the_report() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  first: {spawn_run: {target: echo, input: 7}}
+  blank: {spawn_run: {target: echo, input: "${{ nodes.first.output.name }}", on_failure: isolated}}
+  short: {spawn_run: {target: echo, input: 7, output_schema: {type: string}, on_failure: isolated}}
+  after: {spawn_run: {target: echo, input: 1}}
+  stop: {cancel_subtree: {node: first}}
+  out: {output: {value: "${{ nodes.first.output }}"}}
+edges: [{from: first, to: blank}, {from: short, to: after}, {from: first, to: stop}, {from: stop, to: out}]
+"#;
+    let scene = Scene::new().await;
+    let run = start(&scene, text, json!({})).await;
+    assert_eq!(wait(&run).await.status, RunStatus::Completed);
+    let events = log(&run).await;
+    let failed = events.iter().filter(|event| event.event.ends_with("node_failure"));
+    let mut failed: Vec<&str> = failed.map(|event| event.node_id.as_deref().unwrap()).collect();
+    failed.sort_unstable();
+    assert_eq!(failed, ["blank", "short"]);
+    let report = run.graph_report().await.unwrap().unwrap();
+    let told = report.tasks.iter().map(|task| {
+        let codes: Vec<&str> = task.errors.iter().map(|error| &*error.code).collect();
+        format!("{} {} {}", task.id, task.status.as_str(), codes.join(" ")).trim().to_owned()
+    });
+    let expected = [
+        "first completed",
+        "blank failed expression_failed",
+        "short failed output_schema",
+        "after skipped",
+        "stop completed",
+        "out completed",
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
     scene.shut_down().await;
 }
 

@@ -1,13 +1,9 @@
 //! Replans: by a rule, and by a replanner.
-//!
-//! A graph asks the kernel only where it goes on to replan: that nothing has
-//! failed, or that its own rule does not hold, it knows without. So the guest and
-//! the program do not ask then either.
 
-use pleach_engine::{HostCalls, Running};
+use pleach_engine::{HostCalls, Running, Submission};
 use serde_json::{Value, json};
 
-use super::ways::{Scenario, Told, done, failed, join_all, request, same};
+use super::ways::{Scenario, Told, done, failed, join_all, request, same, same_under};
 
 #[tokio::test]
 async fn a_rule_leads_back_until_nothing_has_failed() {
@@ -54,6 +50,39 @@ edges:
     let replans = told.decided("replan_decision");
     assert_eq!((replans.len(), &replans[0]["suggested_action"]), (1, &json!("replan")));
     assert_eq!(told.decided("join_decision").last().unwrap()["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_replan_that_policy_has_none_left_for() {
+    let graph = r#"
+nodes:
+  all: {spawn_group: {targets: [{target: script, input: [{op: fail, code: x, message: m, value: 1}]}, {target: script, input: [{op: return, code: x, message: m, value: 1}]}]}}
+  gather: {join: {}}
+  again: {replan: {of: [all]}}
+  out: {output: {value: "${{ nodes.again.output.action }}"}}
+edges: [{from: all, to: gather}, {from: gather, to: again}, {from: again, to: out}]
+"#;
+    let members = json!([member("fail"), member("return")]);
+    let guest = json!([
+        {"op": "group", "members": members, "key_prefix": "all"},
+        {"op": "join", "group": "$0.group_id"},
+        {"op": "evaluate"},
+        {"op": "return", "value": "$2.suggested_action"},
+    ]);
+    let program = |mut calls: HostCalls, input: Value| -> Running {
+        Box::pin(async move {
+            join_all(&mut calls, input, json!({})).await?;
+            let answer = calls.evaluate(None, None, None).await.map_err(failed)?;
+            done(json!(answer.suggested_action))
+        })
+    };
+    let set = |submission: &mut Submission| {
+        submission.policy.as_mut().unwrap().limits.max_replans = 0;
+    };
+    let told = same_under(Scenario { graph: graph.into(), guest, program, input: members }, set).await;
+    let replan = told.decided("replan_decision")[0];
+    assert_eq!((&replan["suggested_action"], &replan["reason"]), (&json!("continue"), &json!("max_replans")));
+    assert_eq!(told.output(), "continue");
 }
 
 fn member(op: &str) -> Value {

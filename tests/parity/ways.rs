@@ -138,6 +138,12 @@ fn told(run: &Run, surface: &str, events: &[EventRecord]) -> Told {
         }
         let data: Value = serde_json::from_str(&event.data.as_str().replace(&root, "ROOT")).unwrap();
         let by = event.run_id.to_string().replace(&root, "ROOT");
+        // A graph asks at each replan that it comes by, about the newest round; the others
+        // where they have reason to, about all of their children.
+        let is_replan = event.event.ends_with("replan_decision");
+        if is_replan && data["suggested_action"] == "continue" && data["failed_run_ids"] == json!([]) {
+            continue;
+        }
         let part = |name: &str| data[name].as_str().unwrap_or_default();
         let about = match event.event.trim_start_matches("orchestration.") {
             "child_lifecycle" => format!("run {}", part("child_run_id")),

@@ -204,7 +204,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn told(board: &mut Board, run_id: &str, name: &str, data: Value) {
-        let event = Shown { seq: 1, at: Timestamp(1_000), run_id: run_id.into(), event: name.into(), data };
+        let event =
+            Shown { seq: 1, at: Timestamp(1_000), run_id: run_id.into(), node_id: None, event: name.into(), data };
         board.apply(&event);
     }
 

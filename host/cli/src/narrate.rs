@@ -20,6 +20,8 @@ pub struct Shown {
     pub at: Timestamp,
     /// The run that it happened to or that asked, as text.
     pub run_id: String,
+    /// The node of a graph that it is about or that asked.
+    pub node_id: Option<String>,
     /// Without `orchestration.`, which all of them have.
     pub event: String,
     pub data: Value,
@@ -31,6 +33,7 @@ impl Shown {
             seq: record.seq,
             at: record.at,
             run_id: record.run_id.to_string(),
+            node_id: record.node_id.as_deref().map(str::to_owned),
             event: record.event.trim_start_matches("orchestration.").to_owned(),
             data: serde_json::from_str(record.data.as_str()).unwrap_or_default(),
         }
@@ -78,6 +81,13 @@ impl Shown {
                 format!("cancelled {runs}: {}", self.text("reason"))
             }
             "progress" => self.progress(),
+            "route_decision" => self.verdict("routed to", "route"),
+            "judge_verdict" => self.verdict("judged", "outcome"),
+            "replan_decision" => self.replan(),
+            "node_failure" => {
+                let node = self.node_id.as_deref().unwrap_or_default();
+                format!("node {node} failed: {}", self.error().unwrap_or_default())
+            }
             _ => format!("{} {}", self.event, self.data),
         };
         text::cut(&text::line(&told), MESSAGE).into_owned()
@@ -126,6 +136,29 @@ impl Shown {
             count("cancelled"),
             count("running"),
         )
+    }
+
+    /// What a judge or a router has said, and which: a node, or a run of a plugin.
+    fn verdict(&self, verb: &str, field: &str) -> String {
+        let by = self.node_id.as_deref().unwrap_or_else(|| short(self.text("run_id")));
+        let answer = &self.data["answer"];
+        let why = answer["rationale"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        match (answer[field].as_str(), self.error()) {
+            (Some(said), _) => format!("{by} {verb} {said}{why}"),
+            (None, Some(error)) => format!("{by} gave no answer: {error}"),
+            (None, None) => format!("{by} {verb} {answer}"),
+        }
+    }
+
+    fn replan(&self) -> String {
+        let failed = self.len("failed_run_ids") + self.len("failed_node_ids");
+        let why = match self.text("reason") {
+            "" => String::new(),
+            reason => format!(" ({reason})"),
+        };
+        let plan = self.data["plan"]["rationale"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        let (used, most) = (&self.data["replans_used"], &self.data["max_replans"]);
+        format!("replan: {failed} failed, {}{why}, {used} of {most} used{plan}", self.text("suggested_action"))
     }
 
     fn progress(&self) -> String {
@@ -186,7 +219,8 @@ mod tests {
 
     fn check(name: &str, data: Value, told: Expect) {
         let run_id = format!("{ROOT}.2");
-        let event = Shown { seq: 7, at: Timestamp(1_700_000_000_001), run_id, event: name.into(), data };
+        let node_id = Some("draft".to_owned());
+        let event = Shown { seq: 7, at: Timestamp(1_700_000_000_001), run_id, node_id, event: name.into(), data };
         told.assert_eq(&event.line());
     }
 
@@ -220,6 +254,33 @@ mod tests {
             "progress",
             json!({"message": "half\u{1b}[31m way", "fraction": 0.5}),
             expect!["     7  22:13:20.001  .2      50 % half�[31m way"],
+        );
+        check(
+            "route_decision",
+            json!({"run_id": child, "answer": {"route": "quick", "rationale": "`input.n` is 1"}}),
+            expect!["     7  22:13:20.001  .2     draft routed to quick: `input.n` is 1"],
+        );
+        check(
+            "judge_verdict",
+            json!({"run_id": child, "error": {"code": "trap", "message": "m"}}),
+            expect!["     7  22:13:20.001  .2     draft gave no answer: trap: m"],
+        );
+        check(
+            "replan_decision",
+            json!({"run_id": child, "suggested_action": "replan", "failed_run_ids": ["x"], "failed_node_ids": ["draft"],
+                "replans_used": 1, "max_replans": 3, "plan": {"rationale": "once more", "steps": []}}),
+            expect!["     7  22:13:20.001  .2     replan: 2 failed, replan, 1 of 3 used: once more"],
+        );
+        check(
+            "replan_decision",
+            json!({"run_id": child, "suggested_action": "continue", "failed_run_ids": ["x"], "replans_used": 3,
+                "max_replans": 3, "reason": "max_replans"}),
+            expect!["     7  22:13:20.001  .2     replan: 1 failed, continue (max_replans), 3 of 3 used"],
+        );
+        check(
+            "node_failure",
+            json!({"error": {"code": "output_schema", "message": "m"}}),
+            expect!["     7  22:13:20.001  .2     node draft failed: output_schema: m"],
         );
         check("from_later", json!({"a": 1}), expect![[r#"     7  22:13:20.001  .2     from_later {"a":1}"#]]);
     }

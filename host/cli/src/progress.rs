@@ -90,7 +90,7 @@ impl Drop for Progress {
 /// What went wrong.
 fn matters(event: &Shown) -> bool {
     match event.event.as_str() {
-        "policy_deny" => true,
+        "policy_deny" | "node_failure" => true,
         "child_lifecycle" => matches!(event.text("status"), "failed" | "timed_out" | "retrying"),
         _ => false,
     }

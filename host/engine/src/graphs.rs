@@ -128,7 +128,11 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
 async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<(), RunError> {
     let mut runs: Vec<(NodeIx, SpawnRequest)> = Vec::new();
     loop {
-        let other = match walk.ask() {
+        let next = walk.ask();
+        for (node, verdict) in walk.take_verdicts() {
+            calls.verdict(&plan.nodes[node].id, verdict);
+        }
+        let other = match next {
             Some(Ask::Run { node, request }) => {
                 runs.push((node, *request));
                 if runs.len() < AT_ONCE {
@@ -198,19 +202,18 @@ async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask
             walk.cancelled(node, count);
         }
         Ask::Stop { node, cancel } => drop(calls.node_cancel(id(node), cancel).await),
-        Ask::Evaluate { node, among, replanner, config } => {
-            let question = NodeQuestion { among: among.clone(), replanner, config };
-            match calls.node_evaluate(id(node), question).await {
+        Ask::Evaluate { node, about, replanner, config } => {
+            let question = NodeQuestion { about: about.clone(), replanner, config };
+            match calls.node_evaluate(question).await {
                 Ok(Evaluating::Answered(evaluation)) => walk.evaluated(node, *evaluation),
-                Ok(Evaluating::Asked(planner)) => walk.planning(node, planner, among),
+                Ok(Evaluating::Asked(planner)) => walk.planning(node, planner, about),
                 Err(error) => refuse(walk, node, error)?,
             }
         }
-        Ask::TakePlan { node, planner, among } => match calls.take_plan(id(node), planner, among).await {
+        Ask::TakePlan { node, planner, about } => match calls.take_plan(planner, about).await {
             Ok(evaluation) => walk.evaluated(node, evaluation),
             Err(error) => refuse(walk, node, error)?,
         },
-        Ask::Verdict { node, verdict } => calls.verdict(id(node), verdict),
     }
     Ok(())
 }

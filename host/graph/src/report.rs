@@ -131,9 +131,8 @@ impl GraphReport {
     /// The report of a plan's run. `run` is the graph's own run with its children,
     /// and `events` is its tree's log up to there, in order.
     pub fn of(plan: &Plan, run: &RunView, events: &[Event]) -> Self {
-        let mut happened = Happened::of(plan, run, events);
+        let happened = Happened::of(plan, run, events);
         let mut gathered = Gathered::of(plan, run, events);
-        fail_silent(plan, run, &mut happened, &mut gathered);
         let now = run.finished_at.or(events.last().map(|event| event.at));
         let took = |run: &RunView| match (run.started_at, run.finished_at.or(now)) {
             (Some(start), Some(end)) => end.since_ms(start),
@@ -168,28 +167,6 @@ impl GraphReport {
 fn speed_up(serial_ms: u64, wall_ms: u64) -> Option<f64> {
     let times = serial_ms as f64 / wall_ms.max(1) as f64;
     (serial_ms > 0).then_some((times * 100.0).round() / 100.0)
-}
-
-/// A node may fail without a run of its own to tell of it, such as one whose input
-/// could not be computed or whose output does not fit its schema. The graph's error
-/// names the one that ended everything.
-fn fail_silent(plan: &Plan, run: &RunView, happened: &mut Happened, gathered: &mut Gathered) {
-    let details =
-        run.error.as_ref().filter(|error| *error.code == *"node_failed").and_then(|error| error.details.as_ref());
-    let Some(details) = details.and_then(|details| serde_json::from_str::<Json>(details.as_str()).ok()) else { return };
-    let Some(node) = details["node"].as_str().and_then(|id| plan.find(id)) else { return };
-    let told = &mut happened.nodes[node];
-    if matches!(told.status, NodeStatus::Failed | NodeStatus::TimedOut) {
-        return;
-    }
-    told.status = NodeStatus::Failed;
-    told.finished_at = told.finished_at.or(run.finished_at);
-    told.started_at = told.started_at.or(told.finished_at);
-    let text = |field: &str| details[field].as_str().unwrap_or_default();
-    gathered.error(
-        node,
-        TaskError { code: text("code").into(), message: text("message").to_owned(), run_id: None, attempt: None },
-    );
 }
 
 fn task(plan: &Plan, happened: &Happened, gathered: &mut Gathered, node: NodeIx, why: Option<Arc<str>>) -> TaskReport {

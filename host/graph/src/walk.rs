@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Cancel, EndedRun, GroupId, JoinPolicy, JoinResult, NodeVerdict, Payload, RunError, RunId, SpawnRequest,
+    Cancel, EndedRun, GroupId, JoinPolicy, JoinResult, NodeVerdict, Payload, ReplanNode, RunError, RunId, SpawnRequest,
 };
 use serde_json::Value as Json;
 
@@ -36,11 +36,9 @@ pub enum Ask {
     Stop { node: NodeIx, cancel: Cancel },
     /// To be answered with [`Walk::evaluated`], or with [`Walk::planning`] where a
     /// replanner has to end first.
-    Evaluate { node: NodeIx, among: Arc<[RunId]>, replanner: Option<Arc<str>>, config: Option<Payload> },
+    Evaluate { node: NodeIx, about: Arc<ReplanNode>, replanner: Option<Arc<str>>, config: Option<Payload> },
     /// To be answered with [`Walk::evaluated`].
-    TakePlan { node: NodeIx, planner: RunId, among: Arc<[RunId]> },
-    /// Has no answer.
-    Verdict { node: NodeIx, verdict: NodeVerdict },
+    TakePlan { node: NodeIx, planner: RunId, about: Arc<ReplanNode> },
 }
 
 /// A group to spawn.
@@ -52,6 +50,9 @@ pub struct Group {
     pub size: Option<u32>,
     pub agent_call: bool,
 }
+
+/// What a replan fails with whose replanner gives up.
+pub(crate) const REPLAN_ABORTED: &str = "replan_aborted";
 
 /// How a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +103,8 @@ struct State {
     /// The runs of its newest iteration.
     runs: Vec<RunId>,
     group: Option<Grouped>,
-    replans: Replans,
+    /// Whether it has failed in this iteration without a failed run to show for it.
+    failed_itself: bool,
 }
 
 /// The group of a node.
@@ -118,15 +120,6 @@ struct Grouped {
     /// Members that may be added now.
     free: u32,
     result: Option<Json>,
-}
-
-/// What a replan node has answered so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Replans {
-    used: u32,
-    stalls: u32,
-    /// Failed and completed runs at the last answer `replan`.
-    last: Option<(u32, u32)>,
 }
 
 /// Who hears of something that ends.
@@ -157,6 +150,8 @@ pub struct Walk {
     is_skipping: bool,
     /// What is to be asked before anything is begun.
     asks: VecDeque<Ask>,
+    /// What has come of nodes by themselves, for the log.
+    verdicts: Vec<(NodeIx, NodeVerdict)>,
     /// Nodes that are under way.
     running: u32,
     by_run: HashMap<RunId, Listener>,
@@ -164,8 +159,8 @@ pub struct Walk {
     /// What ended before its spawn was answered.
     early_runs: HashMap<RunId, Box<EndedRun>>,
     early_groups: HashMap<GroupId, Box<JoinResult>>,
-    /// Replanners that were asked, and about which runs.
-    planners: HashMap<RunId, Arc<[RunId]>>,
+    /// Replanners that were asked, and about what.
+    planners: HashMap<RunId, Arc<ReplanNode>>,
     /// Groups of plans: the node that has them, and what it answers when they end.
     plans: HashMap<GroupId, (NodeIx, Payload)>,
     /// Whether a run that has ended succeeded; neither, if it was cancelled.
@@ -204,6 +199,7 @@ impl Walk {
             skipping: VecDeque::new(),
             is_skipping: false,
             asks: VecDeque::new(),
+            verdicts: Vec::new(),
             running: 0,
             by_run: HashMap::new(),
             by_group: HashMap::new(),
@@ -246,6 +242,11 @@ impl Walk {
             let node = self.ready.pop_front()?;
             self.begin(node);
         }
+    }
+
+    /// What the log is to know of nodes, which has no answer.
+    pub fn take_verdicts(&mut self) -> Vec<(NodeIx, NodeVerdict)> {
+        std::mem::take(&mut self.verdicts)
     }
 
     /// Whether something has failed that ends everything.
@@ -343,17 +344,41 @@ impl Walk {
         self.fatal.get_or_insert(RunError::new("expression_failed", message));
     }
 
-    /// A node has failed: everything with it, or what depends on it.
+    /// A node has failed because its run did: everything with it, or what depends on it.
     fn fail(&mut self, node: NodeIx, status: Status, error: RunError) {
         self.finish(node, status);
-        let told = self.told(node, &error);
+        let ends_all = self.note_failure(node, &error);
         self.values.set(node, status, None, Some(error));
-        self.failure.get_or_insert_with(|| told.clone());
-        if self.plan.nodes[node].on_failure == OnFailure::Cascading && !self.loops.is_covered(node) {
-            self.fatal.get_or_insert(told);
-            return;
+        if !ends_all {
+            self.settle_all(node, Way::Poisoned);
         }
-        self.settle_all(node, Way::Poisoned);
+    }
+
+    /// A node has failed without a failed run, in a way that the log tells of.
+    fn fail_itself(&mut self, node: NodeIx, status: Status, error: RunError) {
+        self.states[node].failed_itself = true;
+        self.fail(node, status, error);
+    }
+
+    /// A node has failed by itself, and the log does not know yet.
+    fn fail_untold(&mut self, node: NodeIx, error: RunError) {
+        self.verdicts.push((node, NodeVerdict::Failed(error.clone())));
+        self.fail_itself(node, Status::Failed, error);
+    }
+
+    /// Whether a failure of a node's ends everything.
+    fn note_failure(&mut self, node: NodeIx, error: &RunError) -> bool {
+        let told = self.told(node, error);
+        self.failure.get_or_insert_with(|| told.clone());
+        let is_covered = match self.states[node].failed_itself {
+            true => self.loops.is_made_up_for(node),
+            false => self.loops.is_covered(node),
+        };
+        let ends_all = self.plan.nodes[node].on_failure == OnFailure::Cascading && !is_covered;
+        if ends_all {
+            self.fatal.get_or_insert(told);
+        }
+        ends_all
     }
 
     /// A node's failure as the graph's.
@@ -432,7 +457,7 @@ impl Walk {
 impl State {
     fn new(open: u32) -> Self {
         let (status, runs) = (Status::Waiting, Vec::new());
-        Self { status, iteration: 0, open, runs, group: None, replans: Replans::default() }
+        Self { status, iteration: 0, open, runs, group: None, failed_itself: false }
     }
 }
 

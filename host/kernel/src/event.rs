@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use crate::command::Surface;
 use crate::denial::Denial;
 use crate::fact::{
-    BudgetMove, CancellationPropagation, ChildLifecycle, JoinDecision, PluginVerdict, Progress, ReplanDecision,
-    SpawnDecision, Step,
+    BudgetMove, CancellationPropagation, ChildLifecycle, JoinDecision, NodeFailure, PluginVerdict, Progress,
+    ReplanDecision, SpawnDecision, Step,
 };
 use crate::id::{RunId, Timestamp};
 
@@ -28,6 +28,7 @@ pub enum Fact {
     RouteDecision(PluginVerdict),
     JudgeVerdict(PluginVerdict),
     ReplanDecision(Box<ReplanDecision>),
+    NodeFailure(NodeFailure),
     Progress(Progress),
     Budget(Box<BudgetMove>),
 }
@@ -52,6 +53,7 @@ impl Fact {
             Self::RouteDecision(_) => "orchestration.route_decision",
             Self::JudgeVerdict(_) => "orchestration.judge_verdict",
             Self::ReplanDecision(_) => "orchestration.replan_decision",
+            Self::NodeFailure(_) => "orchestration.node_failure",
             Self::Progress(_) => "orchestration.progress",
             Self::Budget(_) => "orchestration.budget",
         }
@@ -122,6 +124,7 @@ impl Serialize for Event {
             Fact::CancellationPropagation(data) => stored(self, data, serializer),
             Fact::RouteDecision(data) | Fact::JudgeVerdict(data) => stored(self, data, serializer),
             Fact::ReplanDecision(data) => stored(self, data, serializer),
+            Fact::NodeFailure(data) => stored(self, data, serializer),
             Fact::Progress(data) => stored(self, data, serializer),
             Fact::Budget(data) => stored(self, data, serializer),
         }
@@ -157,6 +160,7 @@ impl<'de> Deserialize<'de> for Event {
             "orchestration.route_decision" => Fact::RouteDecision(data(&read)?),
             "orchestration.judge_verdict" => Fact::JudgeVerdict(data(&read)?),
             "orchestration.replan_decision" => Fact::ReplanDecision(data(&read)?),
+            "orchestration.node_failure" => Fact::NodeFailure(data(&read)?),
             "orchestration.progress" => Fact::Progress(data(&read)?),
             "orchestration.budget" => Fact::Budget(data(&read)?),
             other => {

@@ -324,6 +324,9 @@ pub struct ReplanDecision {
     pub needs_replan: bool,
     pub suggested_action: SuggestedAction,
     pub failed_run_ids: Vec<RunId>,
+    /// Of a graph's question: nodes that failed without a failed run to show for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_node_ids: Vec<Arc<str>>,
     pub completed_count: u32,
     pub replans_used: u32,
     pub max_replans: u32,
@@ -332,6 +335,13 @@ pub struct ReplanDecision {
     pub reason: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<AppliedPlan>,
+}
+
+/// `orchestration.node_failure`: a node of the run's graph has failed, and neither
+/// because its run did nor because it was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFailure {
+    pub error: RunError,
 }
 
 /// `orchestration.progress`: what a guest reported.

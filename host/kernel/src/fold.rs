@@ -86,6 +86,7 @@ impl Tree {
             | Fact::PolicyDeny(_)
             | Fact::RouteDecision(_)
             | Fact::JudgeVerdict(_)
+            | Fact::NodeFailure(_)
             | Fact::Progress(_) => Ok(()),
         }
     }
@@ -201,9 +202,11 @@ impl Tree {
                     self.apply_cancel(id.index as usize, &cancel.reason);
                 }
             }
-            Fact::ReplanDecision(decision) => self.apply_replan(decision),
+            Fact::ReplanDecision(decision) => self.apply_replan(event, decision),
             Fact::Budget(moved) => self.apply_budget(ix, event.at, moved),
-            Fact::Progress(_) | Fact::RouteDecision(_) | Fact::JudgeVerdict(_) => self.apply_reported(event),
+            Fact::Progress(_) | Fact::RouteDecision(_) | Fact::JudgeVerdict(_) | Fact::NodeFailure(_) => {
+                self.apply_reported(event);
+            }
             Fact::PolicyDeny(_) => {}
         }
     }

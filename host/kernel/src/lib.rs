@@ -39,8 +39,8 @@ pub use denial::{Code, Denial};
 pub use event::{Event, Fact, Visibility};
 pub use fact::{
     AppliedPlan, BudgetMove, CancellationPropagation, ChildLifecycle, Fate, GroupSpec, JoinCounts, JoinDecision,
-    JoinStatus, PlanStep, PluginVerdict, Progress, ReplanDecision, RunError, RunSpec, RunStatus, SpawnDecision, Step,
-    SuggestedAction, TreeSpec,
+    JoinStatus, NodeFailure, PlanStep, PluginVerdict, Progress, ReplanDecision, RunError, RunSpec, RunStatus,
+    SpawnDecision, Step, SuggestedAction, TreeSpec,
 };
 pub use fold::FoldError;
 pub use id::{GroupId, ParseIdError, RootId, RunId, Tenant, Timestamp};
@@ -53,7 +53,9 @@ pub use run::deny::NodeVerdict;
 pub use run::join::{JoinAnswer, JoinResult, MemberOutcome};
 pub use run::notice::{EndedRun, Notice};
 pub use run::plan::{Action, Plan, Planned, PlannedSpawn};
-pub use run::replan::{About, ChildCounts, Evaluate, Evaluation, FailedChild, ReplanChild, ReplanRequest, Replanning};
+pub use run::replan::{
+    About, ChildCounts, Evaluate, Evaluation, FailedChild, ReplanChild, ReplanNode, ReplanRequest, Replanning,
+};
 pub use run::replay::Nondeterminism;
 pub use scope::{Grant, MAX_SCOPE_BYTES, MAX_SCOPES, ParseScopeError, Scope, covered};
 pub use snapshot::{RestoreError, SNAPSHOT_FORMAT};

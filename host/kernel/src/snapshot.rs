@@ -27,7 +27,7 @@ use crate::run::replay::Calls;
 use crate::tree::{Run, RunIx, Timer, Tree};
 
 /// Goes up with every change of what a snapshot looks like.
-pub const SNAPSHOT_FORMAT: u32 = 4;
+pub const SNAPSHOT_FORMAT: u32 = 5;
 
 /// Bytes that are no snapshot of this tree; its log is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

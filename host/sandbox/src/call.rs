@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pleach_kernel::{
     Budget, CallSite, Cancel, Cancelled, Denial, Evaluation, Finish, GroupId, JoinPolicy, JoinResult, MemberOutcome,
-    NodeVerdict, Notice, Payload, Progress, Query, RunId, SpawnRequest, Spawned, SpawnedGroup, Timestamp,
+    NodeVerdict, Notice, Payload, Progress, Query, ReplanNode, RunId, SpawnRequest, Spawned, SpawnedGroup, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -195,7 +195,7 @@ pub enum NodeCall {
     /// A replanner has ended: its plan is carried out.
     TakePlan {
         planner: RunId,
-        among: Arc<[RunId]>,
+        about: Arc<ReplanNode>,
         asked: Asked,
         reply: Reply<Evaluation>,
     },
@@ -229,8 +229,7 @@ pub struct NodeGroup {
 /// What a node asks about failed children of its graph's run.
 #[derive(Clone, Debug, Serialize)]
 pub struct NodeQuestion {
-    /// In order of their ids.
-    pub among: Arc<[RunId]>,
+    pub about: Arc<ReplanNode>,
     pub replanner: Option<Arc<str>>,
     pub config: Option<Payload>,
 }

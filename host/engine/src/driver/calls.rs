@@ -134,7 +134,7 @@ impl Driver {
             let resolution = self.shared.registry.resolve(self.tree.tenant(), &target);
             (target, resolution)
         });
-        let ask = Evaluate { run_id, replanner, config, among: None, node_id: None };
+        let ask = Evaluate { run_id, replanner, config, node: None };
         let planned = match self.tree.replayed_planner(run, site.call, &ask) {
             Some(Ok((planner, of))) => Ok(Replanning::Asked { planner, of }),
             Some(Err(difference)) => return self.differs(run, &difference),

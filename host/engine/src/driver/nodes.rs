@@ -65,12 +65,12 @@ impl Driver {
                 self.answers.push(Answer::GuestCancelled(reply, answer));
             }
             NodeCall::Evaluate { question, site, asked, reply } => {
-                let NodeQuestion { among, replanner, config } = question;
+                let NodeQuestion { about, replanner, config } = question;
                 let replanner = replanner.map(|target| {
                     let resolution = self.shared.registry.resolve(self.tree.tenant(), &target);
                     (target, resolution)
                 });
-                let ask = Evaluate { run_id: None, replanner, config, among: Some(among), node_id: Some(node) };
+                let ask = Evaluate { run_id: None, replanner, config, node: Some(about) };
                 let answer = match self.tree.evaluate(now, run, Surface::Graph, ask, site) {
                     Ok(Replanning::Answered(answer)) => Ok(Evaluating::Answered(answer)),
                     Ok(Replanning::Asked { planner, .. }) => Ok(Evaluating::Asked(planner)),
@@ -79,8 +79,8 @@ impl Driver {
                 self.record_answer(run, asked, &answer);
                 self.answers.push(Answer::Evaluating(reply, answer));
             }
-            NodeCall::TakePlan { planner, among, asked, reply } => {
-                let about = About { of: run, among: Some(among), node_id: Some(node) };
+            NodeCall::TakePlan { planner, about, asked, reply } => {
+                let about = About { of: run, node: Some(about) };
                 let answer: Result<Evaluation, CallError> = self.plan_made(run, planner, Surface::Graph, &about);
                 self.record_answer(run, asked, &answer);
                 self.answers.push(Answer::Evaluated(reply, answer));

@@ -277,7 +277,7 @@ impl Driver {
                 self.waiting.resume(run, Resumed::Wake);
                 continue;
             };
-            let about = About { of, among: None, node_id: None };
+            let about = About { of, node: None };
             let answer = self.plan_made(run, planner, self.surface(run), &about);
             self.record_answer(run, asked, &answer);
             self.waiting.resume(run, Resumed::Answer(Answer::Evaluated(reply, answer)));

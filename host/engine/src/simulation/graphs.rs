@@ -8,7 +8,7 @@ use super::lives::{End, live_with};
 use super::scenarios::Scenario;
 
 /// What is played, the graph, and how it ends.
-pub(super) const GRAPHS: [(&str, &str, &str); 22] = [
+pub(super) const GRAPHS: [(&str, &str, &str); 23] = [
     ("a graph: a chain", CHAIN, r#"completed [["answered","slept"],["slept"]]"#),
     ("a graph: a diamond", DIAMOND, r#"completed {"bottom":["reported"]}"#),
     ("a graph: best effort", BEST_EFFORT, r#"completed [["answered"],["slept"]]"#),
@@ -22,6 +22,7 @@ pub(super) const GRAPHS: [(&str, &str, &str); 22] = [
     ("a graph: a map that fails fast with more to come", MAP_FAILS, r#"completed "join_fail_fast""#),
     ("a graph: a router and a judge", CHOICES, r#"completed "pass""#),
     ("a graph: a loop by a rule", LOOP, r#"completed 3"#),
+    ("a graph: a loop by an output that does not fit", UNFIT, r#"completed ["answered"]"#),
     ("a graph: a plan of a replanner's", PLAN, r#"completed "replan""#),
     ("a graph: a failure that is isolated", ISOLATED, r#"completed {"later":["done outside"]}"#),
     ("a graph: a failure that ends it", CASCADING, r#"failed node_failed"#),
@@ -194,6 +195,15 @@ edges:
 - {from: gather, to: again}
 - {from: again.replan, to: work}
 - {from: again.continue, to: out}
+"#;
+
+const UNFIT: &str = r#"
+spec_version: "2.0"
+nodes:
+  work: {spawn_run: {target: sim, input: "${{ has(nodes.again.output) ? [{'recorded': 1}] : ['report'] }}", output_schema: {const: [answered]}}}
+  again: {replan: {max_replans: 2}}
+  out: {output: {value: "${{ nodes.work.output }}"}}
+edges: [{from: work, to: again}, {from: again.replan, to: work}, {from: again.continue, to: out}]
 "#;
 
 const PLAN: &str = r#"

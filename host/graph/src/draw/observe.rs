@@ -7,6 +7,7 @@
 //! taken.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use pleach_kernel::{
     Event, Fact, GroupId, JoinStatus, PluginVerdict, RunId, RunStatus, RunView, SuggestedAction, Timestamp,
@@ -15,6 +16,7 @@ use pleach_kernel::{
 use super::happened::{Happened, NodeHappened, NodeStatus};
 use super::links::{in_order, links};
 use crate::plan::{DEFAULT_ROUTE, JOIN_HANDLES, JUDGE_HANDLES, Kind, NodeIx, Plan, REPLAN_HANDLES};
+use crate::walk::REPLAN_ABORTED;
 
 impl Happened {
     /// What became of a plan in `run`, which is the graph's own run with its
@@ -123,15 +125,21 @@ impl<'a> Observer<'a> {
                     SuggestedAction::Replan => replan,
                     SuggestedAction::Continue => on,
                 };
-                if let Some(node) = named.filter(is_replan) {
-                    self.decided(node, event.at, handle);
+                let Some(node) = named.filter(is_replan) else { return };
+                match decision.plan.as_ref().is_some_and(|plan| plan.aborted) {
+                    true => self.failed(node, event.at, REPLAN_ABORTED.into()),
+                    false => self.decided(node, event.at, handle),
                 }
             }
             Fact::PolicyDeny(denial) => {
                 let is_open = |node: &NodeIx| self.happened.nodes[*node].status != NodeStatus::Completed;
                 if let Some(node) = named.filter(is_open) {
-                    self.at_once(node, event.at, NodeStatus::Failed);
-                    self.happened.nodes[node].error = Some(denial.code.as_str().into());
+                    self.failed(node, event.at, denial.code.as_str().into());
+                }
+            }
+            Fact::NodeFailure(failure) => {
+                if let Some(node) = named {
+                    self.failed(node, event.at, failure.error.code.clone());
                 }
             }
             Fact::CancellationPropagation(_) => {
@@ -168,6 +176,15 @@ impl<'a> Observer<'a> {
         let handle = place(handle).or_else(|| place(DEFAULT_ROUTE));
         self.at_once(node, at, NodeStatus::Completed);
         self.happened.nodes[node].handle = handle;
+    }
+
+    /// A node has failed by itself, or was refused: in its last round, if it has spawned
+    /// nothing since.
+    fn failed(&mut self, node: NodeIx, at: Timestamp, code: Arc<str>) {
+        if self.runs[node].iter().all(|run| run.created_at <= at) {
+            self.at_once(node, at, NodeStatus::Failed);
+            self.happened.nodes[node].error = Some(code);
+        }
     }
 
     /// A node was done at an instant, unless its runs say how long it took.
@@ -236,10 +253,22 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// What an output that was reached has come to, in a run that has ended. One that
-    /// fails the graph is known by the error that the graph failed with.
+    /// What a node that was reached has come to, in a run that has ended, if it is of
+    /// those that leave no trace: an output, or a cancel that found nothing to cancel. An
+    /// output that fails the graph is known by the error that the graph failed with.
     fn unseen(&self, node: NodeIx, run: &RunView) -> Option<NodeStatus> {
-        let Kind::Output(output) = &self.plan.nodes[node].kind else { return None };
+        let output = match &self.plan.nodes[node].kind {
+            Kind::Output(output) => output,
+            Kind::CancelSubtree { .. } => return Some(NodeStatus::Completed),
+            Kind::SpawnRun { .. }
+            | Kind::AgentCall { .. }
+            | Kind::SpawnGroup { .. }
+            | Kind::Map { .. }
+            | Kind::Join { .. }
+            | Kind::Router(_)
+            | Kind::Judge(_)
+            | Kind::Replan(_) => return None,
+        };
         let code = run.error.as_ref().map(|error| &error.code);
         match (&output.error, run.status) {
             (None, RunStatus::Completed | RunStatus::Failed) => Some(NodeStatus::Completed),

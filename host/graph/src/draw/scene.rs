@@ -138,6 +138,7 @@ impl Scene {
             run_id: id(0),
             needs_replan: true,
             suggested_action,
+            failed_node_ids: Vec::new(),
             failed_run_ids: Vec::new(),
             completed_count: 0,
             replans_used: 1,

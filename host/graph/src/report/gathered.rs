@@ -86,9 +86,17 @@ impl<'a> Gathered<'a> {
                     self.error(node, TaskError { code, message, run_id: None, attempt: None });
                 }
             }
+            Fact::NodeFailure(failure) if event.run_id == graph => {
+                let named = event.node_id.as_ref().and_then(|id| plan.find(id));
+                if let Some(node) = named {
+                    let (code, message) = (failure.error.code.clone(), failure.error.message.clone());
+                    self.error(node, TaskError { code, message, run_id: None, attempt: None });
+                }
+            }
             Fact::ChildLifecycle(_)
             | Fact::Budget(_)
             | Fact::PolicyDeny(_)
+            | Fact::NodeFailure(_)
             | Fact::JoinDecision(_)
             | Fact::CancellationPropagation(_)
             | Fact::RouteDecision(_)

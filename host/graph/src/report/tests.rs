@@ -1,8 +1,8 @@
 //! Reports on runs that are put together here.
 
 use pleach_kernel::{
-    BudgetMove, ChildLifecycle, Code, Denial, Event, Fact, GroupId, JoinStatus, Payload, RunError, RunStatus,
-    SpawnDecision, Step, Surface, Timestamp, Usage,
+    BudgetMove, ChildLifecycle, Code, Denial, Event, Fact, GroupId, JoinStatus, NodeFailure, Payload, RunError,
+    RunStatus, SpawnDecision, Step, Surface, Timestamp, Usage,
 };
 use serde_json::json;
 
@@ -206,12 +206,10 @@ fn the_members_of_a_group_are_one_task_and_a_loop_gives_its_last_round() {
 #[test]
 fn a_refusal_and_a_failure_without_a_run_are_errors_of_their_node() {
     let mut scene = Scene::new(RunStatus::Failed);
-    let details = json!({"node": "d", "code": "expression_failed", "message": "no such key"});
-    let mut error = RunError::new("node_failed", "node `d` failed");
-    error.details = Payload::of(&details).ok();
-    scene.run.error = Some(error);
+    let error = RunError::new("expression_failed", "no such key");
     scene.child("a", "a", RunStatus::Completed, 0, 10);
     scene.event("b", 20, Fact::PolicyDeny(Box::new(Denial::new(Code::TargetNotFound, "spawn_run", "no breaker"))));
+    scene.event("d", 30, Fact::NodeFailure(NodeFailure { error }));
     expect_test::expect![[r#"
         a maker: completed 10 ms x1 1/0/0/0 of 1
         b breaker: failed [target_not_found]

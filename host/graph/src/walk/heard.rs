@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    EndedRun, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Notice, Payload, RunError, RunId, RunStatus,
+    EndedRun, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Notice, Payload, ReplanNode, RunError, RunId,
+    RunStatus,
 };
 use serde_json::{Value as Json, json};
 
 use super::start::payload;
-use super::{Ask, Status, Walk};
+use super::{Ask, REPLAN_ABORTED, Status, Walk};
 use crate::plan::{JOIN_HANDLES, Kind, NodeIx};
 
 /// How a node ended up that waited for a run or for a group.
@@ -24,7 +25,7 @@ impl Walk {
         self.pending.remove(&node);
         match self.states[node].group.is_some() && matches!(self.plan.nodes[node].kind, Kind::Map { .. }) {
             true => self.give_up_map(node, error),
-            false => self.fail(node, Status::Failed, error),
+            false => self.fail_itself(node, Status::Failed, error),
         }
     }
 
@@ -34,10 +35,7 @@ impl Walk {
         self.by_run.insert(run, self.listener(node));
         if let Kind::SpawnRun { wait: false, .. } = &self.plan.nodes[node].kind {
             let output = payload(&json!({"run_id": run.to_string()}));
-            match output {
-                Ok(output) => self.done(node, output, None),
-                Err(error) => self.fail(node, Status::Failed, error),
-            }
+            self.gave(node, output, None);
         }
         self.hear_early(run);
     }
@@ -53,10 +51,7 @@ impl Walk {
         self.states[node].runs = runs.clone();
         self.keep_group(node, group);
         if !matches!(self.plan.nodes[node].kind, Kind::AgentCall { .. }) {
-            match payload(&listed) {
-                Ok(output) => self.done(node, output, None),
-                Err(error) => self.fail(node, Status::Failed, error),
-            }
+            self.gave(node, payload(&listed), None);
         }
         for run in runs {
             self.hear_early(run);
@@ -79,28 +74,30 @@ impl Walk {
 
     /// What a `cancel_subtree` has cancelled.
     pub fn cancelled(&mut self, node: NodeIx, count: u32) {
-        match payload(&json!({"cancelled_count": count})) {
-            Ok(output) => self.done(node, output, None),
-            Err(error) => self.fail(node, Status::Failed, error),
+        self.gave(node, payload(&json!({"cancelled_count": count})), None);
+    }
+
+    /// A node is done if what it gives can be told.
+    fn gave(&mut self, node: NodeIx, output: Result<Payload, RunError>, handle: Option<usize>) {
+        match output {
+            Ok(output) => self.done(node, output, handle),
+            Err(error) => self.fail_untold(node, error),
         }
     }
 
     /// A replanner was asked, and the replan waits for it.
-    pub fn planning(&mut self, node: NodeIx, planner: RunId, among: Arc<[RunId]>) {
+    pub fn planning(&mut self, node: NodeIx, planner: RunId, about: Arc<ReplanNode>) {
         self.by_run.insert(planner, self.listener(node));
-        self.planners.insert(planner, among);
+        self.planners.insert(planner, about);
         self.hear_early(planner);
     }
 
     /// Failed runs were looked at.
     pub fn evaluated(&mut self, node: NodeIx, evaluation: Evaluation) {
-        if evaluation.needs_replan {
-            self.states[node].replans.used += 1;
-        }
         let aborted = evaluation.plan.as_ref().is_some_and(|plan| plan.aborted);
         if aborted {
             let why = evaluation.plan.as_ref().map_or(String::new(), |plan| plan.rationale.clone());
-            return self.fail(node, Status::Failed, RunError::new("replan_aborted", why));
+            return self.fail_itself(node, Status::Failed, RunError::new(REPLAN_ABORTED, why));
         }
         let group = evaluation.plan.as_ref().and_then(|plan| plan.group_id);
         for step in evaluation.plan.iter().flat_map(|plan| &plan.steps) {
@@ -118,11 +115,12 @@ impl Walk {
             "completed": evaluation.counts.completed,
             "replans_used": evaluation.replans_used,
             "max_replans": evaluation.max_replans,
+            "reason": evaluation.reason,
             "plan": evaluation.plan,
         });
         let answer = match payload(&answer) {
             Ok(answer) => answer,
-            Err(error) => return self.fail(node, Status::Failed, error),
+            Err(error) => return self.fail_untold(node, error),
         };
         match group {
             // The runs of the plan come first.
@@ -175,8 +173,8 @@ impl Walk {
             }
             return;
         }
-        if let Some(among) = self.planners.remove(&ended.run_id) {
-            return self.asks.push_back(Ask::TakePlan { node, planner: ended.run_id, among });
+        if let Some(about) = self.planners.remove(&ended.run_id) {
+            return self.asks.push_back(Ask::TakePlan { node, planner: ended.run_id, about });
         }
         if self.states[node].status != Status::Running {
             return; // Nobody waits for it.
@@ -200,15 +198,12 @@ impl Walk {
             // A judge that fails has judged.
             (Came::Failed(_, error), Kind::Judge(_)) => {
                 let rationale = format!("the judge failed: {}: {}", error.code, error.message);
-                match payload(&json!({"outcome": "fail", "rationale": rationale})) {
-                    Ok(output) => self.done(node, output, Some(1)),
-                    Err(error) => self.fail(node, Status::Failed, error),
-                }
+                self.gave(node, payload(&json!({"outcome": "fail", "rationale": rationale})), Some(1));
             }
-            (Came::Output(output), _) => match self.fits(node, &output) {
-                Ok(()) => self.done(node, output, None),
-                Err(error) => self.fail(node, Status::Failed, error),
-            },
+            (Came::Output(output), _) => {
+                let fitting = self.fits(node, &output).map(|()| output);
+                self.gave(node, fitting, None);
+            }
             (Came::Failed(status, error), _) => self.fail(node, status, error),
             (Came::Cancelled, _) => self.skip(node, Status::Cancelled, super::Way::Dead),
         }
@@ -241,12 +236,12 @@ impl Walk {
             return;
         }
         if let Kind::AgentCall { .. } = self.plan.nodes[node].kind {
-            let timed_out = result.status == JoinStatus::TimedOut;
+            if result.status == JoinStatus::TimedOut {
+                // Its run was cancelled for that, and has not failed.
+                let error = RunError::new("timed_out", "the call took longer than its timeout");
+                return self.fail_itself(node, Status::TimedOut, error);
+            }
             let came = match result.outputs.into_iter().next() {
-                _ if timed_out => {
-                    let error = RunError::new("timed_out", "the call took longer than its timeout");
-                    Came::Failed(Status::TimedOut, error)
-                }
                 Some(MemberOutcome { status, output, error, .. }) => came(status, output, error),
                 None => Came::Cancelled,
             };
@@ -283,7 +278,7 @@ impl Walk {
         // Only expressions see all of it, so it may be longer than what an agent is given.
         let output = match serde_json::value::to_raw_value(&result) {
             Ok(output) => Payload::from_log(output),
-            Err(error) => return self.fail(join, Status::Failed, RunError::new("output_too_large", error.to_string())),
+            Err(error) => return self.fail_untold(join, RunError::new("output_too_large", error.to_string())),
         };
         // Where nothing comes after it, nobody but the graph can take note.
         if self.plan.nodes[join].outgoing.is_empty() && handle >= 2 {
@@ -305,13 +300,10 @@ impl Walk {
         let cancels =
             live.map(|run| pleach_kernel::Cancel { reason: "map_failed".into(), ..pleach_kernel::Cancel::of(run) });
         let cancels: Vec<_> = cancels.collect();
+        self.states[node].failed_itself = true;
         self.end_group(node, "map_failed");
         self.asks.extend(cancels.into_iter().map(|cancel| Ask::Stop { node, cancel }));
-        let told = self.told(node, &error);
-        self.failure.get_or_insert_with(|| told.clone());
-        if self.plan.nodes[node].on_failure == crate::plan::OnFailure::Cascading {
-            self.fatal.get_or_insert(told);
-        }
+        self.note_failure(node, &error);
     }
 
     /// A group gets no further members, although it was to have some: the kernel would

@@ -23,6 +23,8 @@ pub(super) struct Kernel<'a> {
     /// Groups that are added to: what is known of their members.
     open: HashMap<GroupId, (u32, Vec<MemberOutcome>)>,
     failed: BTreeMap<RunId, bool>,
+    /// Answers `replan`, by who was given them.
+    replans: BTreeMap<Arc<str>, u32>,
     pub log: Vec<String>,
 }
 
@@ -34,8 +36,8 @@ pub(super) enum End {
 
 impl<'a> Kernel<'a> {
     pub fn new(ends: &'a dyn Fn(&str) -> End) -> Self {
-        let (news, open, failed, log) = Default::default();
-        Self { runs: 0, groups: 0, news, ends, open, failed, log }
+        let (news, open, failed, replans, log) = Default::default();
+        Self { runs: 0, groups: 0, news, ends, open, failed, replans, log }
     }
 
     fn run(&mut self) -> RunId {
@@ -129,22 +131,26 @@ impl<'a> Kernel<'a> {
                 walk.extended(node, runs);
             }
             Ask::Cancel { node, requests } => walk.cancelled(node, requests.len() as u32),
-            Ask::Stop { .. } | Ask::Verdict { .. } => {}
-            Ask::Evaluate { node, among, .. } => {
-                let failed = among.iter().filter(|run| self.failed.get(run) == Some(&true)).count() as u32;
-                let counts = ChildCounts { failed, ..ChildCounts::default() };
-                walk.evaluated(
-                    node,
-                    Evaluation {
-                        needs_replan: failed > 0,
-                        suggested_action: SuggestedAction::Replan,
-                        failed_children: Vec::new(),
-                        counts,
-                        replans_used: 1,
-                        max_replans: 9,
-                        plan: None,
-                    },
-                );
+            Ask::Stop { .. } => {}
+            Ask::Evaluate { node, about, .. } => {
+                let runs = about.among.iter().filter(|run| self.failed.get(run) == Some(&true)).count();
+                let failed = (runs + about.failed_node_ids.len()) as u32;
+                let used = self.replans.entry(about.id.clone()).or_default();
+                let is_used_up = about.max_replans.is_some_and(|most| *used >= most);
+                let reason = about.declines.clone().or_else(|| is_used_up.then(|| "max_replans".into()));
+                let needs_replan = failed > 0 && reason.is_none();
+                *used += u32::from(needs_replan);
+                let answer = Evaluation {
+                    needs_replan,
+                    suggested_action: SuggestedAction::Replan,
+                    failed_children: Vec::new(),
+                    counts: ChildCounts { failed, ..ChildCounts::default() },
+                    replans_used: *used,
+                    max_replans: 9,
+                    reason,
+                    plan: None,
+                };
+                walk.evaluated(node, answer);
             }
             Ask::TakePlan { .. } => panic!("no test has a replanner"),
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use pleach_kernel::{Cancel, MAX_PAYLOAD_BYTES, NodeVerdict, Payload, RunError, RunId, SpawnRequest};
+use pleach_kernel::{Cancel, MAX_PAYLOAD_BYTES, NodeVerdict, Payload, ReplanNode, RunError, RunId, SpawnRequest};
 use serde_json::{Value as Json, json};
 
 use super::{Ask, Group, Grouped, Listener, Status, Walk};
@@ -37,7 +37,7 @@ impl Walk {
             Kind::Output(output) => self.begin_output(node, output),
         };
         if let Err(error) = begun {
-            self.fail(node, Status::Failed, error);
+            self.fail_untold(node, error);
         }
     }
 
@@ -154,7 +154,10 @@ impl Walk {
         let members = (from..).zip(&items).map(|(index, item)| self.item(run, item, index));
         match members.collect::<Result<Vec<_>, _>>() {
             Ok(members) => self.asks.push_back(Ask::Extend { node, group: id, first: from, members }),
-            Err(error) => self.give_up_map(node, error),
+            Err(error) => {
+                self.verdicts.push((node, NodeVerdict::Failed(error.clone())));
+                self.give_up_map(node, error);
+            }
         }
     }
 
@@ -184,7 +187,7 @@ impl Walk {
         let route = self.plan.nodes[node].handles[handle].clone();
         let answer =
             payload(&json!({"route": &*route, "rationale": format!("`{}` is {}", key.text(), short(&value))}))?;
-        self.asks.push_back(Ask::Verdict { node, verdict: NodeVerdict::Route(answer.clone()) });
+        self.verdicts.push((node, NodeVerdict::Route(answer.clone())));
         self.done(node, answer, Some(handle));
         Ok(())
     }
@@ -203,40 +206,20 @@ impl Walk {
         let (outcome, relation) = if passes { ("pass", "reaches") } else { ("fail", "is below") };
         let rationale = format!("`{}` is {value}, which {relation} {}", score.text(), judge.threshold);
         let answer = payload(&json!({"outcome": outcome, "score": value, "rationale": rationale}))?;
-        self.asks.push_back(Ask::Verdict { node, verdict: NodeVerdict::Judgement(answer.clone()) });
+        self.verdicts.push((node, NodeVerdict::Judgement(answer.clone())));
         self.done(node, answer, Some(usize::from(!passes)));
         Ok(())
     }
 
+    /// Whether anything is to be made of it is the kernel's to say: it counts the
+    /// answers, and the log knows of each.
     fn begin_replan(&mut self, node: NodeIx, replan: &Replan) -> Result<(), RunError> {
-        let among = self.looked_at(node, replan);
-        let (failed, completed) = self.standing(&among);
-        let state = &self.states[node].replans;
-        let stalled = state.last.is_some_and(|last| failed >= last.0 && completed <= last.1);
-        let stalls = if stalled { state.stalls + 1 } else { 0 };
-        let blocked = if failed == 0 {
-            Some("nothing has failed")
-        } else if replan.max_replans.is_some_and(|most| state.used >= most) {
-            Some("max_replans")
-        } else if replan.max_stalls.is_some_and(|most| stalls > most) {
-            Some("max_stalls")
-        } else if !self.rule_holds(replan, failed, completed)? {
-            Some("the rule does not hold")
-        } else {
-            None
-        };
-        if let Some(reason) = blocked {
-            let answer = json!({"action": "continue", "failed": failed, "completed": completed, "reason": reason});
-            self.done(node, payload(&answer)?, Some(1));
-            return Ok(());
-        }
-        self.states[node].replans.stalls = stalls;
-        self.states[node].replans.last = Some((failed, completed));
+        let about = Arc::new(self.looked_at(node, replan)?);
         let config = replan.config.as_ref().map(|config| config.render(&self.values.scope(&self.plan, &[])));
         let config =
             config.transpose().map_err(|why| RunError::new("expression_failed", format!("its config: {why}")))?;
         let replanner = replan.target.as_ref().map(|(target, _)| target.clone());
-        self.asks.push_back(Ask::Evaluate { node, among, replanner, config });
+        self.asks.push_back(Ask::Evaluate { node, about, replanner, config });
         Ok(())
     }
 
@@ -252,24 +235,29 @@ impl Walk {
     }
 
     /// The runs that a replan looks at: the newest of each node's.
-    fn looked_at(&self, node: NodeIx, replan: &Replan) -> Arc<[RunId]> {
+    /// What a replan looks at: the runs of the newest round that have ended, as far as
+    /// the graph has heard, and nodes that failed without one.
+    fn looked_at(&self, node: NodeIx, replan: &Replan) -> Result<ReplanNode, RunError> {
         let nodes: Vec<NodeIx> = match replan.of.as_slice() {
             [] => (0..self.states.len()).filter(|other| *other != node && self.loops.is_before(*other, node)).collect(),
             of => of.iter().map(|(node, _)| *node).collect(),
         };
-        let mut runs: Vec<RunId> = nodes.into_iter().flat_map(|node| self.states[node].runs.iter().copied()).collect();
-        runs.sort_unstable();
-        runs.dedup();
-        runs.into()
-    }
-
-    /// How many of some runs have failed, and how many have completed.
-    fn standing(&self, among: &[RunId]) -> (u32, u32) {
-        let ended = among.iter().filter_map(|run| self.ended.get(run));
-        ended.fold((0, 0), |(failed, completed), succeeded| match succeeded {
-            Some(true) => (failed, completed + 1),
-            Some(false) => (failed + 1, completed),
-            None => (failed, completed),
+        let runs = nodes.iter().flat_map(|node| self.states[*node].runs.iter().copied());
+        let mut among: Vec<RunId> = runs.filter(|run| self.ended.contains_key(run)).collect();
+        among.sort_unstable();
+        among.dedup();
+        let failed_nodes = nodes.iter().filter(|node| self.states[**node].failed_itself);
+        let failed_node_ids: Vec<Arc<str>> = failed_nodes.map(|node| self.plan.nodes[*node].id.clone()).collect();
+        let count = |wanted: bool| among.iter().filter(|run| self.ended[*run] == Some(wanted)).count() as u32;
+        let (failed, completed) = (count(false) + failed_node_ids.len() as u32, count(true));
+        let declines = failed > 0 && !self.rule_holds(replan, failed, completed)?;
+        Ok(ReplanNode {
+            id: self.plan.nodes[node].id.clone(),
+            among: among.into(),
+            failed_node_ids,
+            declines: declines.then(|| "rule".into()),
+            max_replans: replan.max_replans,
+            max_stalls: replan.max_stalls,
         })
     }
 

@@ -108,6 +108,60 @@ fn a_way_out_of_a_loop_stays_open_while_the_loop_may_come_by_again() {
     );
 }
 
+/// An output that does not fit is a failure that trying again may mend.
+#[test]
+fn a_replan_counts_a_failure_that_no_run_shows() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: x, output_schema: {enum: ["a#2"]}}}
+  again: {replan: {max_replans: MOST}}
+  out: {output: {value: "${{ [nodes.again.output.action, nodes.again.output.failed] }}"}}
+edges: [{from: a, to: again}, {from: again.replan, to: a}, {from: again.continue, to: out}]
+"#;
+    check(
+        &text.replace("MOST", "2"),
+        &json!({}),
+        &[],
+        expect![[r#"
+            a a#2
+            a completed, again completed, out completed
+            ["continue",0]
+        "#]],
+    );
+    check(
+        &text.replace("MOST", "0"),
+        &json!({}),
+        &[],
+        expect![[r#"
+            a
+            a failed, again completed, out completed
+            ["continue",1]
+        "#]],
+    );
+}
+
+/// A replan that leads nowhere cannot make up for what no plan could mend.
+#[test]
+fn a_failure_that_no_run_shows_ends_the_graph_where_its_replan_leads_nowhere() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: x, output_schema: {type: number}}}
+  again: {replan: {}}
+  out: {output: {value: "${{ nodes.again.output.action }}"}}
+edges: [{from: a, to: again}, {from: again, to: out}]
+"#;
+    check(
+        text,
+        &json!({}),
+        &[],
+        expect![[r#"
+            a
+            a failed, again waiting, out waiting
+            node_failed: node `a` failed: output_schema: its output does not fit: "a" is not of type "number"
+        "#]],
+    );
+}
+
 #[test]
 fn a_loop_is_left_when_its_replans_are_used_up() {
     check(

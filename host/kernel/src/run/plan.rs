@@ -116,7 +116,7 @@ impl Tree {
         match self.decide_plan(now, caller, surface, about, planned) {
             Ok(answer) => Ok(answer),
             Err(denial) => {
-                let node_id = about.node_id.clone();
+                let node_id = about.node_id();
                 Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial)))
             }
         }
@@ -132,9 +132,9 @@ impl Tree {
     ) -> Result<Evaluation, Denial> {
         let caller = self.live_caller(ACTION, caller)?;
         let of = self.evaluated(caller, Some(about.of))?;
-        let standing = self.standing(of, about.among.as_deref());
+        let standing = self.standing(of, about.node.as_deref());
         let plan = standing.needs_replan().then(|| match planned {
-            Ok(planned) => self.carry_out(Planning { now, caller, of, surface }, about.node_id.clone(), planned),
+            Ok(planned) => self.carry_out(Planning { now, caller, of, surface }, about.node_id(), planned),
             Err(why) => AppliedPlan {
                 rationale: format!("the replanner gave no plan: {why}"),
                 steps: Vec::new(),
@@ -142,7 +142,7 @@ impl Tree {
                 aborted: false,
             },
         });
-        let answer = self.answer(now, of, surface, about.node_id.clone(), standing, plan);
+        let answer = self.answer(now, about, surface, standing, plan);
         self.settle(now);
         Ok(answer)
     }

@@ -115,7 +115,7 @@ fn a_caller_of_another_tree_is_not_found() {
 fn a_closed_surface_refuses_every_call_that_comes_through_it() {
     let mut scene = Scene::under(|policy, _| policy.surfaces.graph = false);
     let (now, graph, root) = (scene.at(), Surface::Graph, id(0));
-    let ask = Evaluate { run_id: None, replanner: None, config: None, among: None, node_id: None };
+    let ask = Evaluate { run_id: None, replanner: None, config: None, node: None };
     let answers = [
         code(scene.tree.spawn_run(now, root, graph, ready(child("a")), site(0))),
         code(scene.tree.spawn_group(now, root, graph, members([]), site(0))),

@@ -332,6 +332,7 @@ fn a_replan_decision() {
         needs_replan: true,
         suggested_action: SuggestedAction::Replan,
         failed_run_ids: vec![id(1)],
+        failed_node_ids: vec!["read".into()],
         completed_count: 4,
         replans_used: 1,
         max_replans: 3,
@@ -342,7 +343,18 @@ fn a_replan_decision() {
         Fact::ReplanDecision(Box::new(decision)),
         expect![[r#"
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.replan_decision","surface":"guest","visibility":"client",
-            "data":{"run_id":"00000000-0000-feed-0000-000000000000","needs_replan":true,"suggested_action":"replan","failed_run_ids":["00000000-0000-feed-0000-000000000000.1"],"completed_count":4,"replans_used":1,"max_replans":3,"reason":"max_stalls","plan":{"rationale":"why","steps":[{"action":"retry","run_id":"00000000-0000-feed-0000-000000000000.2","replaces":"00000000-0000-feed-0000-000000000000.1"},{"action":"cancel","denied":{"code":"run_not_found","action":"evaluate_and_replan","message":"it is not there","policy_version":0,"retryable":false}}],"group_id":"00000000-0000-feed-0000-000000000000.g0","aborted":true}}}"#]],
+            "data":{"run_id":"00000000-0000-feed-0000-000000000000","needs_replan":true,"suggested_action":"replan","failed_run_ids":["00000000-0000-feed-0000-000000000000.1"],"failed_node_ids":["read"],"completed_count":4,"replans_used":1,"max_replans":3,"reason":"max_stalls","plan":{"rationale":"why","steps":[{"action":"retry","run_id":"00000000-0000-feed-0000-000000000000.2","replaces":"00000000-0000-feed-0000-000000000000.1"},{"action":"cancel","denied":{"code":"run_not_found","action":"evaluate_and_replan","message":"it is not there","policy_version":0,"retryable":false}}],"group_id":"00000000-0000-feed-0000-000000000000.g0","aborted":true}}}"#]],
+    );
+}
+
+#[test]
+fn a_failure_of_a_node() {
+    let error = RunError { retryable: false, ..RunError::new("expression_failed", "there is no `x`") };
+    check(
+        Fact::NodeFailure(NodeFailure { error }),
+        expect![[r#"
+        {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.node_failure","surface":"guest","visibility":"client",
+        "data":{"error":{"code":"expression_failed","message":"there is no `x`","retryable":false}}}"#]],
     );
 }
 

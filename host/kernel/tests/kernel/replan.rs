@@ -6,7 +6,7 @@ use crate::scene::*;
 
 pub fn question(of: Option<u32>, replanner: bool) -> Evaluate {
     let replanner = replanner.then(|| ("mend".into(), found("mend")));
-    Evaluate { run_id: of.map(id), replanner, config: Some(json(r#"{"patience":2}"#)), among: None, node_id: None }
+    Evaluate { run_id: of.map(id), replanner, config: Some(json(r#"{"patience":2}"#)), node: None }
 }
 
 impl Scene {
@@ -230,7 +230,7 @@ fn what_is_no_replanner_is_not_asked() {
     scene.failed();
     let mut ask = |replanner: (&str, Resolution)| {
         let replanner = Some((replanner.0.into(), replanner.1));
-        let ask = Evaluate { run_id: None, replanner, config: None, among: None, node_id: None };
+        let ask = Evaluate { run_id: None, replanner, config: None, node: None };
         scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask, site(9)).unwrap_err()
     };
     assert_eq!(ask(("a", found("a"))).code, Code::InvalidRequest);
@@ -247,8 +247,7 @@ fn another_replanner_for_the_same_children_is_a_conflict() {
     scene.fail(run);
     let mut ask = |target: &str, config: Option<Payload>| {
         let resolution = found("mend");
-        let ask =
-            Evaluate { run_id: None, replanner: Some((target.into(), resolution)), config, among: None, node_id: None };
+        let ask = Evaluate { run_id: None, replanner: Some((target.into(), resolution)), config, node: None };
         scene.calls += 1;
         let answer = scene.tree.evaluate(scene.at(), id(0), Surface::Guest, ask, site(scene.calls));
         scene.take();
@@ -258,4 +257,90 @@ fn another_replanner_for_the_same_children_is_a_conflict() {
     assert_eq!(ask("mend", None), Ok(first));
     assert_eq!(ask("mend@^1", None), Err(Code::IdempotencyConflict));
     assert_eq!(ask("mend", Some(json("1"))), Err(Code::IdempotencyConflict));
+}
+
+/// What a node of the root's graph is told about some of its children.
+fn ask(scene: &mut Scene, node: ReplanNode) -> (bool, Option<String>, u32) {
+    scene.calls += 1;
+    let question = Evaluate { run_id: None, replanner: None, config: None, node: Some(node.into()) };
+    let answer = scene.tree.evaluate(scene.at(), id(0), Surface::Graph, question, site(scene.calls));
+    scene.take();
+    let Ok(Replanning::Answered(answer)) = answer else { panic!("{answer:?}") };
+    (answer.needs_replan, answer.reason.map(|reason| reason.to_string()), answer.counts.failed)
+}
+
+fn node(name: &str, among: &[u32]) -> ReplanNode {
+    ReplanNode { id: name.into(), among: among.iter().map(|run| id(*run)).collect(), ..ReplanNode::default() }
+}
+
+#[test]
+fn what_one_node_has_not_mended_is_no_stall_of_another() {
+    let mut scene = Scene::under(|policy, _| policy.limits.max_stalls = 0);
+    let (first, second) = (scene.failed(), scene.failed());
+    let stalled = (false, Some("max_stalls".to_owned()), 1);
+    assert_eq!(ask(&mut scene, node("a", &[first])), (true, None, 1));
+    assert_eq!(ask(&mut scene, node("b", &[second])), (true, None, 1));
+    assert_eq!(ask(&mut scene, node("a", &[first])), stalled);
+    assert_eq!(ask(&mut scene, node("b", &[second])), stalled);
+    let third = scene.failed();
+    assert_eq!(ask(&mut scene, node("c", &[third])), (true, None, 1));
+    let fourth = scene.failed();
+    let used_up = (false, Some("max_replans".to_owned()), 1);
+    assert_eq!(ask(&mut scene, node("d", &[fourth])), used_up, "three were given to the run, whoever asked");
+}
+
+#[test]
+fn a_node_is_held_to_what_it_allows_itself() {
+    let mut scene = Scene::new();
+    let run = scene.failed();
+    let once = ReplanNode { max_replans: Some(1), ..node("once", &[run]) };
+    assert_eq!(ask(&mut scene, once.clone()), (true, None, 1));
+    assert_eq!(ask(&mut scene, once), (false, Some("max_replans".into()), 1));
+    let fresh = ReplanNode { max_stalls: Some(0), ..node("fresh", &[run]) };
+    assert_eq!(ask(&mut scene, fresh.clone()), (true, None, 1));
+    assert_eq!(ask(&mut scene, fresh), (false, Some("max_stalls".into()), 1));
+    let by_rule = ReplanNode { declines: Some("rule".into()), ..node("by_rule", &[run]) };
+    assert_eq!(ask(&mut scene, by_rule), (false, Some("rule".into()), 1));
+    let Fact::ReplanDecision(told) = &scene.last().fact else { panic!() };
+    assert_eq!((told.reason.as_deref(), &*told.failed_run_ids), (Some("rule"), &[id(run)][..]));
+    assert_eq!(scene.last().node_id.as_deref(), Some("by_rule"));
+}
+
+#[test]
+fn a_node_that_failed_without_a_run_is_a_failure_that_nobody_can_plan_for() {
+    let mut scene = Scene::new();
+    let done = scene.live(0, child("a"));
+    scene.ok(done);
+    let asks = ReplanNode { failed_node_ids: vec!["read".into()], ..node("again", &[done]) };
+    let runs = scene.tree.runs().len();
+    scene.calls += 1;
+    let replanner = Some(("mend".into(), found("mend")));
+    let question = Evaluate { run_id: None, replanner, config: None, node: Some(asks.clone().into()) };
+    let answer = scene.tree.evaluate(scene.at(), id(0), Surface::Graph, question, site(scene.calls)).unwrap();
+    scene.take();
+    let Replanning::Answered(answer) = answer else { panic!("no replanner is asked") };
+    assert_eq!((answer.needs_replan, answer.counts.failed, scene.tree.runs().len()), (true, 1, runs));
+    let Fact::ReplanDecision(told) = &scene.last().fact else { panic!() };
+    assert_eq!(told.failed_node_ids, ["read".into()]);
+    assert_eq!(ask(&mut scene, asks.clone()).0, true, "one stall");
+    assert_eq!(ask(&mut scene, asks), (false, Some("max_stalls".into()), 1));
+}
+
+#[test]
+fn two_nodes_ask_each_a_replanner_of_its_own() {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.failed(), scene.failed());
+    let mut planner = |name: &str, run: u32| {
+        scene.calls += 1;
+        let replanner = Some(("mend".into(), found("mend")));
+        let question = Evaluate { run_id: None, replanner, config: None, node: Some(node(name, &[run]).into()) };
+        let answer = scene.tree.evaluate(scene.at(), id(0), Surface::Graph, question, site(scene.calls)).unwrap();
+        scene.take();
+        let Replanning::Asked { planner, .. } = answer else { panic!("it is asked") };
+        let input = scene.tree.run(planner).unwrap().spec.request.input.clone();
+        (planner, input.as_str().contains(&id(run).to_string()))
+    };
+    let (a, b) = (planner("a", first), planner("b", second));
+    assert!(a.0 != b.0 && a.1 && b.1, "{a:?} {b:?}");
+    assert_eq!(planner("a", first), a, "asked again, it is the same");
 }

@@ -293,5 +293,5 @@ impl Scene {
 
 /// All children of a run.
 pub fn about(of: u32) -> About {
-    About { of: id(of), among: None, node_id: None }
+    About { of: id(of), node: None }
 }

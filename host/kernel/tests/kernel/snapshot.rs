@@ -134,9 +134,11 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn what_is_no_snapshot_of_this_format_and_tree_is_refused() {
-    let next = GOLDEN.replacen("\"format\":4", "\"format\":5", 1);
-    assert_eq!(Tree::restore(root(), next.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: 5 });
-    assert_eq!(refusal(r#"{"format":9,"tree":"whatever"}"#), "the snapshot is of format 9, and this host reads 4");
+    let next = SNAPSHOT_FORMAT + 1;
+    let later = GOLDEN.replacen(&format!("\"format\":{SNAPSHOT_FORMAT}"), &format!("\"format\":{next}"), 1);
+    assert_eq!(Tree::restore(root(), later.as_bytes()).unwrap_err(), RestoreError::OtherFormat { found: next });
+    let refused = format!("the snapshot is of format 99, and this host reads {SNAPSHOT_FORMAT}");
+    assert_eq!(refusal(r#"{"format":99,"tree":"whatever"}"#), refused);
     let other = Tree::restore(RootId(1), GOLDEN.as_bytes()).map(|_| ()).unwrap_err();
     assert_eq!(other, RestoreError::OtherTree { found: root() });
     for broken in ["", "{}", &GOLDEN[..GOLDEN.len() / 2], &GOLDEN.replacen("\"users\"", "\"user\"", 1)] {

@@ -67,6 +67,10 @@ pub fn tell(event: &Event) -> String {
             let used = format!("{}/{}", replan.replans_used, replan.max_replans);
             format!("{} replans [{failed}]: {:?}{reason} {used}{plan}", replan.run_id.index, replan.suggested_action)
         }
+        Fact::NodeFailure(failure) => {
+            let node = event.node_id.as_deref().unwrap_or_default();
+            format!("{}'s node {node} fails: {}", event.run_id.index, failure.error.code)
+        }
         Fact::Progress(progress) => format!("{} reports: {}", event.run_id.index, progress.message),
         Fact::Budget(moved) => {
             let mut line = format!("{} budget", event.run_id.index);

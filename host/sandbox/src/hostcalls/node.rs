@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Cancel, Cancelled, Evaluation, GroupId, JoinPolicy, NodeVerdict, Notice, RunId, SpawnRequest, Spawned, SpawnedGroup,
+    Cancel, Cancelled, Evaluation, GroupId, JoinPolicy, NodeVerdict, Notice, ReplanNode, RunId, SpawnRequest, Spawned,
+    SpawnedGroup,
 };
 
 use super::HostCalls;
@@ -111,34 +112,29 @@ impl HostCalls {
     /// Looks at what failed among some children, for a node. Where a replanner has
     /// to be asked, it is spawned, and [`HostCalls::take_plan`] is for when it has
     /// ended.
-    pub async fn node_evaluate(&mut self, node: &Arc<str>, question: NodeQuestion) -> Result<Evaluating, CallError> {
+    pub async fn node_evaluate(&mut self, question: NodeQuestion) -> Result<Evaluating, CallError> {
         let (begun, asked) = self.begin_recorded(what::EVALUATE, &question).await?;
         if let Some(answer) = begun.answer {
             return self.recall(answer).await;
         }
         let site = self.site(begun.call, true);
-        let node = node.clone();
+        let node = question.about.id.clone();
         let call = |reply| Call::Node { node, call: Box::new(NodeCall::Evaluate { question, site, asked, reply }) };
         self.answered(asked, call).await
     }
 
     /// Carries out the plan of a replanner that has ended.
-    pub async fn take_plan(
-        &mut self,
-        node: &Arc<str>,
-        planner: RunId,
-        among: Arc<[RunId]>,
-    ) -> Result<Evaluation, CallError> {
-        let (begun, asked) = self.begin_recorded(what::TAKE_PLAN, &(planner, &among)).await?;
+    pub async fn take_plan(&mut self, planner: RunId, about: Arc<ReplanNode>) -> Result<Evaluation, CallError> {
+        let (begun, asked) = self.begin_recorded(what::TAKE_PLAN, &(planner, &*about)).await?;
         if let Some(answer) = begun.answer {
             return self.recall(answer).await;
         }
-        let node = node.clone();
-        let call = |reply| Call::Node { node, call: Box::new(NodeCall::TakePlan { planner, among, asked, reply }) };
+        let node = about.id.clone();
+        let call = |reply| Call::Node { node, call: Box::new(NodeCall::TakePlan { planner, about, asked, reply }) };
         self.answered(asked, call).await
     }
 
-    /// Has the log know what a node has decided by itself.
+    /// Has the log know what has come of a node by itself.
     pub fn verdict(&mut self, node: &Arc<str>, verdict: NodeVerdict) {
         if self.is_gone() {
             return;

@@ -409,6 +409,7 @@ fn evaluation(ticks: u64) -> Evaluation {
         counts: ChildCounts { total: ticks as u32, completed: 0, failed: 0, cancelled: 0, running: 0 },
         replans_used: 0,
         max_replans: 3,
+        reason: None,
         plan: None,
     }
 }

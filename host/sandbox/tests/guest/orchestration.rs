@@ -63,6 +63,7 @@ fn evaluation() -> Evaluation {
         counts: ChildCounts { total: 5, completed: 4, failed: 3, cancelled: 2, running: 1 },
         replans_used: 1,
         max_replans: 3,
+        reason: None,
         plan: None,
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use pleach_kernel::{
     Action, Backoff, Budget, Evaluate, Fairness, Grant, JoinMode, JoinPolicy, Limits, Orchestrator, Outcome,
-    ParentClose, Payload, Plan, Planned, PlannedSpawn, PluginRef, Policy, Priority, Resolution, Retry, Role, RootId,
-    RunError, RunId, Scope, Spawn, SpawnGroup, SpawnRequest, Submit, Surface, Tenant, Tightening, Timestamp, Tree,
-    Usage,
+    ParentClose, Payload, Plan, Planned, PlannedSpawn, PluginRef, Policy, Priority, ReplanNode, Resolution, Retry,
+    Role, RootId, RunError, RunId, Scope, Spawn, SpawnGroup, SpawnRequest, Submit, Surface, Tenant, Tightening,
+    Timestamp, Tree, Usage,
 };
 
 use super::dice::Dice;
@@ -210,15 +210,26 @@ pub fn usage(dice: &mut Dice, most: u64) -> Usage {
     }
 }
 
-pub fn evaluate(dice: &mut Dice, run_id: Option<RunId>) -> Evaluate {
+pub fn evaluate(dice: &mut Dice, tree: &Tree, run_id: Option<RunId>) -> Evaluate {
     let target = if dice.one_in(10) { "a" } else { "mend" };
     let asks = !dice.one_in(3);
     Evaluate {
         run_id,
         replanner: asks.then(|| (target.into(), resolution(dice, target))),
         config: None,
-        among: None,
-        node_id: None,
+        node: dice.one_in(3).then(|| Arc::new(replan_node(dice, tree))),
+    }
+}
+
+fn replan_node(dice: &mut Dice, tree: &Tree) -> ReplanNode {
+    let runs = tree.runs().iter().map(|run| run.id);
+    ReplanNode {
+        id: ["again", "once more"][dice.below(2) as usize].into(),
+        among: runs.filter(|_| !dice.one_in(3)).collect(),
+        failed_node_ids: if dice.one_in(4) { vec!["read".into()] } else { Vec::new() },
+        declines: dice.one_in(6).then(|| "rule".into()),
+        max_replans: dice.one_in(3).then(|| dice.below(3) as u32),
+        max_stalls: dice.one_in(3).then(|| dice.below(3) as u32),
     }
 }
 

@@ -1,8 +1,10 @@
 //! The walk: one random command after the other, on one tree.
 
+use std::sync::Arc;
+
 use pleach_kernel::{
-    About, CallSite, Caller, Cancel, Code, Denial, Finish, GroupId, JoinAnswer, Progress, Query, Replanning, RunId,
-    Surface, Timestamp, Tree,
+    About, CallSite, Caller, Cancel, Code, Denial, Finish, GroupId, JoinAnswer, Progress, Query, ReplanNode,
+    Replanning, RunId, Surface, Timestamp, Tree,
 };
 
 use super::auditor::Auditor;
@@ -14,11 +16,12 @@ use super::{Report, Sabotage, requests};
 const STEPS_PER_TREE: u64 = 400;
 
 /// A planner that was asked and has not been heard yet.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Asked {
     caller: RunId,
     planner: RunId,
     of: RunId,
+    node: Option<Arc<ReplanNode>>,
 }
 
 /// One tree, and those who ask things of it.
@@ -254,11 +257,11 @@ impl<'a> Simulation<'a> {
     fn evaluate(&mut self) -> &'static str {
         let (caller, surface) = (self.caller(), self.surface());
         let of = self.dice.one_in(5).then(|| self.any_run());
-        let (ask, site) = (requests::evaluate(self.dice, of), self.site());
+        let (ask, site) = (requests::evaluate(self.dice, &self.tree, of), self.site());
         let asked = ask.clone();
         match self.tree.evaluate(self.at(), caller, surface, ask, site) {
             Ok(Replanning::Asked { planner, of }) => {
-                self.asked.push(Asked { caller, planner, of });
+                self.asked.push(Asked { caller, planner, of, node: asked.node.clone() });
                 self.answered(caller, site.call, Exchange::Planner(Box::new(asked), planner, of));
             }
             Ok(Replanning::Answered(answer)) => assert!(answer.replans_used <= answer.max_replans),
@@ -272,14 +275,14 @@ impl<'a> Simulation<'a> {
             return "no plan";
         }
         let place = self.dice.below(self.asked.len() as u64) as usize;
-        let asked = self.asked[place];
+        let asked = self.asked[place].clone();
         if self.tree.guest_active(asked.planner) && !self.dice.one_in(4) {
             return "no plan yet";
         }
         self.asked.swap_remove(place);
         let surface = self.surface();
         let plan = requests::plan(self.dice, &self.tree, asked.of);
-        let about = About { of: asked.of, among: None, node_id: None };
+        let about = About { of: asked.of, node: asked.node };
         match self.tree.apply_plan(self.at(), asked.caller, surface, &about, plan) {
             Ok(answer) => {
                 let groups = answer.plan.iter().filter_map(|plan| plan.group_id);
