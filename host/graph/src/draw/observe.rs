@@ -3,18 +3,18 @@
 //!
 //! The runs of a node carry its id. What a join, a judge, a router and a replan have
 //! decided is in the log, under the node's id; a join's is under that of its group.
-//! A node that leaves no trace, as an output does, was reached if a way to it was
-//! taken.
+//! Nodes that leave no trace there are in `observe/traceless.rs`.
+
+mod traceless;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Event, Fact, GroupId, JoinStatus, PluginVerdict, RunId, RunStatus, RunView, SuggestedAction, Timestamp,
+    Event, Fact, GroupId, JoinStatus, Payload, PluginVerdict, RunId, RunStatus, RunView, SuggestedAction, Timestamp,
 };
 
 use super::happened::{Happened, NodeHappened, NodeStatus};
-use super::links::{in_order, links};
 use crate::plan::{DEFAULT_ROUTE, JOIN_HANDLES, JUDGE_HANDLES, Kind, NodeIx, Plan, REPLAN_HANDLES};
 use crate::walk::REPLAN_ABORTED;
 
@@ -46,6 +46,8 @@ struct Observer<'a> {
     /// For a node that makes groups, its last one: what it was decided to be, if it
     /// is, and when.
     groups: HashMap<NodeIx, Group>,
+    /// What the graph gave.
+    output: Option<Payload>,
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +67,7 @@ impl<'a> Observer<'a> {
                 node_of_run.insert(child.run_id, node);
             }
         }
-        Self { plan, happened, runs, node_of_run, groups: HashMap::new() }
+        Self { plan, happened, runs, node_of_run, groups: HashMap::new(), output: None }
     }
 
     fn runs(&mut self) {
@@ -149,7 +151,8 @@ impl<'a> Observer<'a> {
                 }
             }
             // What these say of a node is in the tree already.
-            Fact::SpawnDecision(_) | Fact::ChildLifecycle(_) | Fact::Progress(_) | Fact::Budget(_) => {}
+            Fact::ChildLifecycle(life) => self.output = life.output.clone().or(self.output.take()),
+            Fact::SpawnDecision(_) | Fact::Progress(_) | Fact::Budget(_) => {}
         }
     }
 
@@ -222,58 +225,6 @@ impl<'a> Observer<'a> {
                 None if self.happened.status.is_terminal() => {}
                 None => self.happened.nodes[join].status = NodeStatus::Running,
             }
-        }
-    }
-
-    /// Nodes of which nothing is known: their turn has not come, or never did, or
-    /// they leave no trace.
-    fn traceless(&mut self, run: &RunView) {
-        if !run.status.is_terminal() {
-            return;
-        }
-        let links = links(self.plan);
-        for (node, _) in in_order(self.plan.nodes.len(), &links) {
-            if self.happened.nodes[node].status != NodeStatus::Waiting {
-                continue;
-            }
-            let (happened, plan) = (&self.happened, self.plan);
-            let incoming = plan.nodes[node].incoming.iter().map(|edge| &plan.edges[*edge]);
-            let taken = incoming.filter(|edge| happened.is_taken(plan, edge));
-            let reached_at = taken.filter_map(|edge| happened.nodes[edge.from].finished_at).max();
-            let status = self.unseen(node, run);
-            match (reached_at, status) {
-                (Some(at), Some(status)) => {
-                    self.at_once(node, at, status);
-                    if status == NodeStatus::Failed {
-                        self.happened.nodes[node].error = run.error.as_ref().map(|error| error.code.clone());
-                    }
-                }
-                _ => self.happened.nodes[node].status = NodeStatus::Skipped,
-            }
-        }
-    }
-
-    /// What a node that was reached has come to, in a run that has ended, if it is of
-    /// those that leave no trace: an output, or a cancel that found nothing to cancel. An
-    /// output that fails the graph is known by the error that the graph failed with.
-    fn unseen(&self, node: NodeIx, run: &RunView) -> Option<NodeStatus> {
-        let output = match &self.plan.nodes[node].kind {
-            Kind::Output(output) => output,
-            Kind::CancelSubtree { .. } => return Some(NodeStatus::Completed),
-            Kind::SpawnRun { .. }
-            | Kind::AgentCall { .. }
-            | Kind::SpawnGroup { .. }
-            | Kind::Map { .. }
-            | Kind::Join { .. }
-            | Kind::Router(_)
-            | Kind::Judge(_)
-            | Kind::Replan(_) => return None,
-        };
-        let code = run.error.as_ref().map(|error| &error.code);
-        match (&output.error, run.status) {
-            (None, RunStatus::Completed | RunStatus::Failed) => Some(NodeStatus::Completed),
-            (Some(failing), RunStatus::Failed) if code == Some(&failing.code) => Some(NodeStatus::Failed),
-            _ => None,
         }
     }
 }

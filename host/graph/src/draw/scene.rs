@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Event, Fact, GroupId, GroupView, JoinCounts, JoinDecision, JoinMode, JoinStatus, MemberView, Payload,
-    PluginVerdict, ReplanDecision, RootId, RunError, RunId, RunStatus, RunView, SuggestedAction, Surface, Timestamp,
-    Usage,
+    ChildLifecycle, Event, Fact, GroupId, GroupView, JoinCounts, JoinDecision, JoinMode, JoinStatus, MemberView,
+    Payload, PluginVerdict, ReplanDecision, RootId, RunError, RunId, RunStatus, RunView, Step, SuggestedAction,
+    Surface, Timestamp, Usage,
 };
 
 use crate::diagnostic::Diagnostics;
@@ -147,6 +147,27 @@ impl Scene {
             plan: None,
         };
         self.event(node, at, Fact::ReplanDecision(Box::new(decision)));
+    }
+
+    /// The graph has come to its end, and gave this.
+    pub(crate) fn completed(&mut self, output: &str) {
+        let life = ChildLifecycle {
+            child_run_id: id(0),
+            status: Step::Completed,
+            group_id: None,
+            attempt: 1,
+            usage: None,
+            output: Some(Payload::parse(output.to_owned()).expect("JSON")),
+            error: None,
+            reason: None,
+            not_before: None,
+            fate: None,
+            guest_stopped: false,
+            late: None,
+            plugin: None,
+            falls_back_to: None,
+        };
+        self.event("", 8_000, Fact::ChildLifecycle(Box::new(life)));
     }
 
     /// The review, run: a shard failed, the experts were not content at first.

@@ -145,6 +145,37 @@ fn a_condition_is_known_by_what_it_led_to() {
     );
 }
 
+/// Which conditions held is in no log, but what the graph gave is.
+#[test]
+fn an_output_behind_a_condition_is_known_by_what_the_graph_gave() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  a: {spawn_run: {target: w}}
+  small: {output: {}}
+  large: {output: {}}
+  huge: {output: {}}
+edges:
+  - {from: a, to: small, when: input.x < 1}
+  - {from: a, to: large, when: input.x > 1}
+  - {from: a, to: huge, when: input.x > 9}
+"#;
+    let reached = |text: &str, output: &str| {
+        let mut scene = Scene::new(RunStatus::Completed);
+        scene.child("a", "a", RunStatus::Completed, 5, 10);
+        scene.completed(output);
+        let plan = plan(text);
+        let happened = Happened::of(&plan, &scene.run, &scene.events);
+        let nodes = happened.nodes.iter().skip(1).map(|node| node.status.as_str());
+        nodes.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(reached(text, r#"{"large": 1, "huge": {}}"#), "skipped completed completed");
+    assert_eq!(reached(text, "1"), "skipped skipped skipped", "it may be of any");
+    let (head, _) = text.split_once("  - {from: a, to: large").unwrap();
+    let one = head.replace("  large: {output: {}}\n  huge: {output: {}}\n", "");
+    assert_eq!(reached(&one, r#"{"large": 1, "huge": {}}"#), "completed");
+}
+
 #[test]
 fn a_run_that_is_not_waited_for_holds_nothing_up() {
     let text = r#"

@@ -1,0 +1,104 @@
+//! Traceless: nodes that leave nothing in the log, as an output does, and a cancel
+//! that found nothing to cancel. One was reached if a way to it was taken.
+
+use pleach_kernel::{RunStatus, RunView, Timestamp};
+
+use super::Observer;
+use crate::draw::happened::NodeStatus;
+use crate::draw::links::{in_order, links};
+use crate::plan::{Kind, NodeIx};
+
+impl Observer<'_> {
+    /// Nodes of which nothing is known: their turn has not come, or never did, or
+    /// they leave no trace.
+    pub(super) fn traceless(&mut self, run: &RunView) {
+        if !run.status.is_terminal() {
+            return;
+        }
+        let links = links(self.plan);
+        for (node, _) in in_order(self.plan.nodes.len(), &links) {
+            if self.happened.nodes[node].status != NodeStatus::Waiting {
+                continue;
+            }
+            let (happened, plan) = (&self.happened, self.plan);
+            let incoming = plan.nodes[node].incoming.iter().map(|edge| &plan.edges[*edge]);
+            let taken = incoming.filter(|edge| happened.is_taken(plan, edge));
+            let reached_at = taken.filter_map(|edge| happened.nodes[edge.from].finished_at).max();
+            let status = self.unseen(node, run);
+            match (reached_at, status) {
+                (Some(at), Some(status)) => {
+                    self.at_once(node, at, status);
+                    if status == NodeStatus::Failed {
+                        self.happened.nodes[node].error = run.error.as_ref().map(|error| error.code.clone());
+                    }
+                }
+                _ => self.happened.nodes[node].status = NodeStatus::Skipped,
+            }
+        }
+        if run.status == RunStatus::Completed {
+            self.outputs();
+        }
+    }
+
+    /// Outputs that were reached where a condition held. That shows in what the graph
+    /// gave: of several outputs, a map by their ids; of one, its value, which does not
+    /// tell whose it is unless there is only one that it can be.
+    fn outputs(&mut self) {
+        let (plan, happened) = (self.plan, &self.happened);
+        let is_output =
+            |node: &NodeIx| matches!(&plan.nodes[*node].kind, Kind::Output(output) if output.error.is_none());
+        let outputs: Vec<NodeIx> = (0..plan.nodes.len()).filter(is_output).collect();
+        let is_known = |node: &NodeIx| happened.nodes[*node].status == NodeStatus::Completed;
+        let reached_at = |node: NodeIx| {
+            let edges = plan.nodes[node].incoming.iter().map(|edge| &plan.edges[*edge]);
+            let taken = edges.filter(|edge| happened.may_be_taken(plan, edge));
+            taken.filter_map(|edge| happened.nodes[edge.from].finished_at).max()
+        };
+        let may_be: Vec<(NodeIx, Timestamp)> = outputs
+            .iter()
+            .filter(|node| !is_known(node))
+            .filter_map(|node| Some((*node, reached_at(*node)?)))
+            .collect();
+        let known = outputs.iter().filter(|node| is_known(node)).count();
+        let given = self.output.as_ref().and_then(|output| serde_json::from_str(output.as_str()).ok());
+        let names = match &given {
+            Some(serde_json::Value::Object(fields)) if fields.len() > 1 => {
+                let is_of_one = |name: &String| outputs.iter().any(|node| *plan.nodes[*node].id == **name);
+                Some(fields).filter(|fields| fields.keys().all(is_of_one))
+            }
+            _ => None,
+        };
+        let is_reached = |node: NodeIx| match names {
+            Some(names) => names.contains_key(&*plan.nodes[node].id),
+            None => known == 0 && may_be.len() == 1,
+        };
+        let reached: Vec<(NodeIx, Timestamp)> = may_be.iter().copied().filter(|(node, _)| is_reached(*node)).collect();
+        for (node, at) in reached {
+            self.at_once(node, at, NodeStatus::Completed);
+        }
+    }
+
+    /// What a node that was reached has come to, in a run that has ended, if it is of
+    /// those that leave no trace: an output, or a cancel that found nothing to cancel. An
+    /// output that fails the graph is known by the error that the graph failed with.
+    fn unseen(&self, node: NodeIx, run: &RunView) -> Option<NodeStatus> {
+        let output = match &self.plan.nodes[node].kind {
+            Kind::Output(output) => output,
+            Kind::CancelSubtree { .. } => return Some(NodeStatus::Completed),
+            Kind::SpawnRun { .. }
+            | Kind::AgentCall { .. }
+            | Kind::SpawnGroup { .. }
+            | Kind::Map { .. }
+            | Kind::Join { .. }
+            | Kind::Router(_)
+            | Kind::Judge(_)
+            | Kind::Replan(_) => return None,
+        };
+        let code = run.error.as_ref().map(|error| &error.code);
+        match (&output.error, run.status) {
+            (None, RunStatus::Completed | RunStatus::Failed) => Some(NodeStatus::Completed),
+            (Some(failing), RunStatus::Failed) if code == Some(&failing.code) => Some(NodeStatus::Failed),
+            _ => None,
+        }
+    }
+}
