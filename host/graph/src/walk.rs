@@ -9,7 +9,7 @@ pub(crate) mod loops;
 mod scope;
 mod start;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use pleach_kernel::{
@@ -138,8 +138,8 @@ pub struct Walk {
     loops: Arc<Loops>,
     states: Vec<State>,
     ways: Vec<Way>,
-    /// What an edge out of a loop will be, unless the loop comes by again.
-    held: Vec<Option<Way>>,
+    /// What an edge out of a loop will be when the loop is over.
+    held: BTreeMap<EdgeIx, Way>,
     values: Values,
     /// Nodes that are to be begun, in the order in which they became so.
     ready: VecDeque<NodeIx>,
@@ -191,7 +191,7 @@ impl Walk {
         let ready = (0..states.len()).filter(|node| states[*node].open == 0).collect();
         Ok(Self {
             ways: vec![Way::Open; plan.edges.len()],
-            held: vec![None; plan.edges.len()],
+            held: BTreeMap::new(),
             loops,
             states,
             values,
@@ -239,8 +239,11 @@ impl Walk {
                 self.extend(map);
                 continue;
             }
-            let node = self.ready.pop_front()?;
-            self.begin(node);
+            match self.ready.pop_front() {
+                Some(node) => self.begin(node),
+                None if self.running == 0 && !self.held.is_empty() => self.release_all(),
+                None => return None,
+            }
         }
     }
 
@@ -413,15 +416,19 @@ impl Walk {
         state.status = status;
     }
 
-    /// Settles an edge, unless a loop may still come by again.
+    /// Settles an edge; one that leads out of a loop, when the loop is over.
     fn settle(&mut self, edge: EdgeIx, way: Way) {
         if self.loops.is_back(edge) || self.ways[edge] != Way::Open {
             return;
         }
-        if way != Way::Taken && self.loops.holds_back(edge, &self.states, &self.plan) {
-            self.held[edge] = Some(way);
+        if self.loops.holds_back(edge, &self.states, &self.plan) {
+            self.held.insert(edge, way);
             return;
         }
+        self.settle_now(edge, way);
+    }
+
+    fn settle_now(&mut self, edge: EdgeIx, way: Way) {
         self.ways[edge] = way;
         let to = self.plan.edges[edge].to;
         self.states[to].open -= 1;
@@ -461,6 +468,10 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod looping;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{Status, Walk, Way};
 
 pub(super) use crate::check::REPLAN;
 use crate::check::{Flow, Way as Lead};
-use crate::plan::{EdgeIx, Kind, NodeIx, Plan};
+use crate::plan::{Edge, EdgeIx, Kind, NodeIx, Plan};
 
 /// The loops of a plan.
 #[derive(Debug)]
@@ -32,6 +32,12 @@ struct Loop {
     first: NodeIx,
     /// Every node between the two, and they themselves.
     nodes: Vec<NodeIx>,
+}
+
+impl Loop {
+    fn has(&self, node: NodeIx) -> bool {
+        self.nodes.binary_search(&node).is_ok()
+    }
 }
 
 impl Loops {
@@ -91,14 +97,21 @@ impl Loops {
         self.made_up_for[node]
     }
 
-    /// Whether an edge leads out of a loop that may come by again.
+    /// Whether an edge leads out of a loop that may come by again. What the replan
+    /// itself leads to is its answer, and is not put off; nor is a way that goes on
+    /// within a loop beside this one, whose replan would wait for it.
     pub(super) fn holds_back(&self, edge: EdgeIx, states: &[super::State], plan: &Plan) -> bool {
         let edge = &plan.edges[edge];
         self.of[edge.from].iter().any(|number| {
             let way_back = &self.all[*number];
             let is_open = matches!(states[way_back.replan].status, Status::Waiting | Status::Running);
-            is_open && way_back.nodes.binary_search(&edge.to).is_err()
+            is_open && edge.from != way_back.replan && !way_back.has(edge.to) && !self.goes_on_beside(way_back, edge)
         })
+    }
+
+    fn goes_on_beside(&self, way_back: &Loop, edge: &Edge) -> bool {
+        let mut both = self.of[edge.from].iter().map(|number| &self.all[*number]).filter(|other| other.has(edge.to));
+        both.any(|other| !other.has(way_back.replan))
     }
 }
 
@@ -154,18 +167,18 @@ impl Walk {
     }
 
     fn run_again(&mut self, plan: &Arc<Plan>, way_back: &Loop) {
-        let within = |node: &NodeIx| way_back.nodes.binary_search(node).is_ok();
+        let within = |node: &NodeIx| way_back.has(*node);
         for node in &way_back.nodes {
             let mut open = 0;
-            for edge in plan.nodes[*node].incoming.iter().copied() {
-                let is_again = !self.loops.is_back(edge) && within(&plan.edges[edge].from) && *node != way_back.first;
-                if is_again {
+            for edge in plan.nodes[*node].incoming.iter().copied().filter(|edge| !self.loops.is_back(*edge)) {
+                if within(&plan.edges[edge].from) && *node != way_back.first {
                     self.ways[edge] = Way::Open;
-                    open += 1;
                 }
+                // What comes from outside may be on its way still: of another loop's round.
+                open += u32::from(self.ways[edge] == Way::Open);
             }
             for edge in &plan.nodes[*node].outgoing {
-                self.held[*edge] = None;
+                self.held.remove(edge);
             }
             // Another replan may have sent it on its way already: it begins once.
             self.ready.retain(|other| other != node);
@@ -180,7 +193,10 @@ impl Walk {
             (state.status, state.open) = (Status::Waiting, open);
             (state.group, state.runs, state.failed_itself) = (None, Vec::new(), false);
         }
-        self.ready.push_back(way_back.first);
+        // Else what another replan has run again leads to it.
+        if self.states[way_back.first].open == 0 {
+            self.ready.push_back(way_back.first);
+        }
     }
 
     /// A replan has come to its end, or was skipped: what was held back for its
@@ -192,10 +208,19 @@ impl Walk {
         }
         for way_back in loops.all.iter().filter(|way_back| way_back.replan == node) {
             for edge in way_back.nodes.iter().flat_map(|inner| &plan.nodes[*inner].outgoing).copied() {
-                if let Some(way) = self.held[edge].take() {
+                if let Some(way) = self.held.remove(&edge) {
                     self.settle(edge, way);
                 }
             }
+        }
+    }
+
+    /// Nothing is under way, and edges are held back: loops wait for each other, as two do
+    /// of which each has something that comes after it and before the other's replan.
+    /// What comes after them does not wait for their last rounds then.
+    pub(super) fn release_all(&mut self) {
+        for (edge, way) in std::mem::take(&mut self.held) {
+            self.settle_now(edge, way);
         }
     }
 }

@@ -158,18 +158,7 @@ impl<'a> Kernel<'a> {
 
     /// Walks to the end; what it was, and how each node stands.
     pub fn walk(&mut self, plan: &Arc<Plan>, input: &Json) -> (String, String) {
-        let input = Payload::of(input).unwrap();
-        let mut walk = Walk::new(plan.clone(), input, json!({"seed": 1})).unwrap_or_else(|error| panic!("{error:?}"));
-        let end = loop {
-            while let Some(ask) = walk.ask() {
-                self.answer(&mut walk, ask);
-            }
-            if let Some(end) = walk.end() {
-                break end;
-            }
-            let news = self.news.pop_front().expect("it waits for something that does not come");
-            walk.hear(news);
-        };
+        let (walk, end) = self.walk_to_end(plan, input);
         let end = match end {
             Ok(output) => output.as_str().to_owned(),
             Err(error) => format!("{}: {}", error.code, error.message),
@@ -177,5 +166,20 @@ impl<'a> Kernel<'a> {
         let stands =
             plan.nodes.iter().enumerate().map(|(node, said)| format!("{} {}", said.id, walk.status(node).as_str()));
         (end, stands.collect::<Vec<_>>().join(", "))
+    }
+
+    pub fn walk_to_end(&mut self, plan: &Arc<Plan>, input: &Json) -> (Walk, super::End) {
+        let input = Payload::of(input).unwrap();
+        let mut walk = Walk::new(plan.clone(), input, json!({"seed": 1})).unwrap_or_else(|error| panic!("{error:?}"));
+        loop {
+            while let Some(ask) = walk.ask() {
+                self.answer(&mut walk, ask);
+            }
+            if let Some(end) = walk.end() {
+                return (walk, end);
+            }
+            let news = self.news.pop_front().expect("it waits for something that does not come");
+            walk.hear(news);
+        }
     }
 }

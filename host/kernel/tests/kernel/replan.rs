@@ -322,7 +322,7 @@ fn a_node_that_failed_without_a_run_is_a_failure_that_nobody_can_plan_for() {
     assert_eq!((answer.needs_replan, answer.counts.failed, scene.tree.runs().len()), (true, 1, runs));
     let Fact::ReplanDecision(told) = &scene.last().fact else { panic!() };
     assert_eq!(told.failed_node_ids, ["read".into()]);
-    assert_eq!(ask(&mut scene, asks.clone()).0, true, "one stall");
+    assert!(ask(&mut scene, asks.clone()).0, "one stall");
     assert_eq!(ask(&mut scene, asks), (false, Some("max_stalls".into()), 1));
 }
 
