@@ -144,7 +144,7 @@ impl Driver {
             Ok(Replanning::Asked { planner, of }) => {
                 return self.waiting.plan(planner, Planning { run, of, asked, reply: Some(reply) });
             }
-            Ok(Replanning::Answered(answer)) => Ok(*answer),
+            Ok(Replanning::Answered(answer)) => Ok(answer),
             Err(denial) => Err(CallError::Denied(denial)),
         };
         self.record_answer(run, asked, &answer);
@@ -238,10 +238,10 @@ impl Driver {
         planner: RunId,
         surface: Surface,
         about: &About,
-    ) -> Result<Evaluation, CallError> {
+    ) -> Result<Box<Evaluation>, CallError> {
         let now = self.shared.clock.now();
         let planned = self.read_plan(planner);
-        self.tree.apply_plan(now, run, surface, about, planned).map_err(CallError::Denied)
+        self.tree.apply_plan(now, run, surface, about, planned).map(Box::new).map_err(CallError::Denied)
     }
 
     fn read_plan(&self, planner: RunId) -> Result<Planned, String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pleach_kernel::{
-    About, Caller, Evaluate, Evaluation, Notice, Replanning, RunId, Spawn, SpawnGroup, SpawnRequest, Spawned, Surface,
+    About, Caller, Evaluate, Notice, Replanning, RunId, Spawn, SpawnGroup, SpawnRequest, Spawned, Surface,
 };
 use pleach_sandbox::{Asked, CallError, Evaluating, NodeCall, NodeGroup, NodeQuestion, NodeRun, Reply};
 
@@ -81,7 +81,7 @@ impl Driver {
             }
             NodeCall::TakePlan { planner, about, asked, reply } => {
                 let about = About { of: run, node: Some(about) };
-                let answer: Result<Evaluation, CallError> = self.plan_made(run, planner, Surface::Graph, &about);
+                let answer = self.plan_made(run, planner, Surface::Graph, &about);
                 self.record_answer(run, asked, &answer);
                 self.answers.push(Answer::Evaluated(reply, answer));
             }
