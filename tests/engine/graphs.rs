@@ -249,6 +249,48 @@ edges: [{from: first, to: blank}, {from: short, to: after}, {from: first, to: st
     scene.shut_down().await;
 }
 
+/// A map that has as much to compute for each of its items as one expression may.
+const COSTLY: &str = r#"
+spec_version: "2.0"
+nodes:
+  each: {map: {over: input, target: echo, input: "${{ input.filter(n, n + item < 0) }}", window: 10000}}
+  all: {join: {}}
+edges: [{from: each, to: all}]
+"#;
+
+fn many() -> Value {
+    json!((0..10_000).collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn a_graph_that_computes_for_long_holds_up_nobody_and_can_be_cancelled() {
+    let scene = Scene::new().await;
+    let mut costly = Vec::new();
+    for _ in 0..4 {
+        costly.push(start(&scene, COSTLY, many()).await);
+    }
+    let quick = "spec_version: \"2.0\"\ntasks: [{id: a, agent: echo, input: 7}]";
+    let ended = wait(&start(&scene, quick, json!({})).await).await;
+    assert_eq!(ended.output.unwrap().as_str(), r#"{"a":7}"#);
+    for run in costly {
+        assert_eq!(run.cancel("enough").await.unwrap().cancelled_count, 1, "it has spawned nothing yet");
+        assert_eq!(wait(&run).await.status, RunStatus::Cancelled);
+    }
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_a_graph_computes_is_paid_from_its_budget() {
+    let scene = Scene::new().await;
+    let mut submission = submission(COSTLY, &many());
+    submission.budget.cpu_ms = Some(50);
+    let run = scene.host.submit(submission).await.unwrap();
+    let ended = wait(&run).await;
+    assert_eq!(&*ended.error.unwrap().code, "budget_exhausted");
+    assert!(ended.usage.cpu_us >= 50_000, "{:?}", ended.usage);
+    scene.shut_down().await;
+}
+
 #[tokio::test]
 async fn what_this_host_would_refuse_is_told_before_anything_runs() {
     let scene = Scene::new().await;

@@ -92,8 +92,11 @@ async fn a_graph_goes_on_where_its_host_stopped() {
             assert_eq!(facts(&events, kind).len(), times, "{kind}");
         }
         // What an event says besides, such as how often a run was started again, is
-        // not in its story.
-        told.push((ended.output.unwrap().as_str().to_owned(), spawned(&events), story(&events)));
+        // not in its story; nor is how many members of a map were added at once, which
+        // depends on how many had ended.
+        let mut story = story(&events);
+        story.retain(|line| !line.contains("spawn_decision"));
+        told.push((ended.output.unwrap().as_str().to_owned(), spawned(&events), story));
         assert!(host.check().await.unwrap().is_empty());
         assert_eq!(host.size(id).await.unwrap().journal_entries, 0, "what has ended needs no journal");
         stop(host).await;

@@ -13,6 +13,8 @@ use pleach_sandbox::{
 };
 use pleach_store::Store;
 use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::runtime::RuntimeFlavor::MultiThread;
 
 use crate::error::Error;
 
@@ -94,6 +96,11 @@ pub(crate) async fn read(store: &dyn Store, plugin: &PluginRef) -> Result<Option
 struct Graph(Arc<Plan>);
 
 impl Program for Graph {
+    /// What its expressions compute is its author's to pay.
+    fn is_measured(&self) -> bool {
+        true
+    }
+
     fn run(&self, calls: HostCalls, input: Payload) -> Running {
         Box::pin(walk(self.0.clone(), calls, input))
     }
@@ -118,7 +125,7 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
         let notices = calls.next(heard).await.map_err(|error| told(&error))?;
         heard += notices.len() as u32;
         for notice in notices {
-            walk.hear(notice);
+            aside(walk.hears_long(), || walk.hear(notice));
         }
     }
 }
@@ -128,7 +135,7 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
 async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<(), RunError> {
     let mut runs: Vec<(NodeIx, SpawnRequest)> = Vec::new();
     loop {
-        let next = walk.ask();
+        let next = aside(walk.asks_long(), || walk.ask());
         for (node, verdict) in walk.take_verdicts() {
             calls.verdict(&plan.nodes[node].id, verdict);
         }
@@ -150,6 +157,16 @@ async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<
         if let Some(other) = other {
             carry_out(plan, walk, calls, other).await?;
         }
+    }
+}
+
+/// Computes something, and lets another thread go on with the other guests of this one
+/// where that may take long: nothing interrupts an expression.
+fn aside<T>(may_take_long: bool, compute: impl FnOnce() -> T) -> T {
+    let is_one_of_many = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == MultiThread);
+    match may_take_long && is_one_of_many() {
+        true => tokio::task::block_in_place(compute),
+        false => compute(),
     }
 }
 
@@ -201,6 +218,7 @@ async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask
             }
             walk.cancelled(node, count);
         }
+        Ask::Pause => tokio::task::yield_now().await,
         Ask::Stop { node, cancel } => drop(calls.node_cancel(id(node), cancel).await),
         Ask::Evaluate { node, about, replanner, config } => {
             let question = NodeQuestion { about: about.clone(), replanner, config };

@@ -6,12 +6,13 @@
 //! map's keys) is settled here.
 
 mod budget;
+mod meter;
 mod value;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::operators::{ADD, INDEX};
+use cel::common::ast::operators::INDEX;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 use cel::parser::{ParseErrors, Parser};
 use cel::{Context, Env};
@@ -19,17 +20,17 @@ use pleach_kernel::Payload;
 use serde_json::Value as Json;
 
 use crate::types::{self, Look, Reading, Type};
-use budget::Budget;
-use value::{from_json, to_json};
+use value::to_json;
+
+pub(crate) use budget::Budget;
+pub use budget::MAX_STEPS;
+pub use value::Datum;
 
 /// The longest expression, in bytes.
 pub const MAX_LENGTH: usize = 1 << 10;
 
 /// How deep an expression may be nested.
 const MAX_NESTING: u16 = 32;
-
-/// How deep `map`, `filter`, `all`, `exists` and `exists_one` may lie in each other.
-const MAX_LOOPS: usize = 3;
 
 /// What an expression can look at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,9 +51,11 @@ pub trait Scope {
     /// without being read.
     fn whole(&self, path: &[String]) -> Option<Payload>;
     /// What is known of the graph's input, of its run, or of a local name.
-    fn named(&self, name: &str) -> Option<&Json>;
+    fn named(&self, name: &str) -> Option<&Datum>;
     /// What is known of a node: `{"status", "output"?, "error"?, …}`.
-    fn node(&self, id: &str) -> Option<&Json>;
+    fn node(&self, id: &str) -> Option<&Datum>;
+    /// An evaluation has taken so many steps; see [`MAX_STEPS`].
+    fn took(&self, _steps: usize) {}
 }
 
 /// An expression, compiled.
@@ -68,7 +71,10 @@ pub struct Expression {
 enum Form {
     /// A name and its fields, which is most of them and needs no interpreter.
     Path(Vec<String>),
-    Cel(Arc<IdedExpr>),
+    Cel {
+        expression: Arc<IdedExpr>,
+        has_loop: bool,
+    },
 }
 
 /// Why an expression cannot be compiled, and which of its characters are meant.
@@ -113,9 +119,15 @@ impl Expression {
         collect(&expression, &mut Vec::new(), &mut references)?;
         // Before the meter is put in, which is nobody's expression.
         let reading = Arc::new(types::read(&expression, &info, text));
-        bound(&mut expression, 0)?;
+        let mut has_loop = false;
+        meter::put_in(&mut expression, 0, &mut has_loop)?;
         let references = references.into_iter().collect();
-        Ok(Self { text: text.into(), form: Form::Cel(Arc::new(expression)), references, reading })
+        Ok(Self {
+            text: text.into(),
+            form: Form::Cel { expression: Arc::new(expression), has_loop },
+            references,
+            reading,
+        })
     }
 
     pub fn text(&self) -> &str {
@@ -145,7 +157,7 @@ impl Expression {
     /// How many items it has, where it is a list that is written out.
     pub fn literal_len(&self) -> Option<usize> {
         match &self.form {
-            Form::Cel(expression) => match &expression.expr {
+            Form::Cel { expression, .. } => match &expression.expr {
                 Expr::List(list) => Some(list.elements.len()),
                 _ => None,
             },
@@ -153,25 +165,39 @@ impl Expression {
         }
     }
 
+    /// Whether it may take long: more than a look at each thing that it names.
+    pub fn has_loop(&self) -> bool {
+        matches!(self.form, Form::Cel { has_loop: true, .. })
+    }
+
     /// Its fields in order, where it is nothing but a name and fields.
     pub(crate) fn path(&self) -> Option<&[String]> {
         match &self.form {
             Form::Path(path) => Some(path),
-            Form::Cel(_) => None,
+            Form::Cel { .. } => None,
         }
     }
 
     /// Its value; the error is for people.
     pub fn evaluate(&self, scope: &dyn Scope) -> Result<Json, String> {
-        match &self.form {
-            Form::Path(path) => walk(path, scope).cloned().map_err(|why| format!("`{}`: {why}", self.text)),
-            Form::Cel(expression) => self.interpret(expression, scope).map_err(|why| format!("`{}`: {why}", self.text)),
-        }
+        let budget = Budget::default();
+        let value = self.evaluate_within(&budget, scope);
+        scope.took(budget.steps());
+        value
     }
 
-    fn interpret(&self, expression: &IdedExpr, scope: &dyn Scope) -> Result<Json, String> {
+    /// As [`Expression::evaluate`], where several share a budget.
+    pub(crate) fn evaluate_within(&self, budget: &Budget, scope: &dyn Scope) -> Result<Json, String> {
+        let value = match &self.form {
+            Form::Path(path) => walk(path, scope).cloned(),
+            Form::Cel { expression, .. } => self.interpret(budget, expression, scope),
+        };
+        value.map_err(|why| format!("`{}`: {why}", self.text))
+    }
+
+    fn interpret(&self, budget: &Budget, expression: &IdedExpr, scope: &dyn Scope) -> Result<Json, String> {
         let mut context = Context::with_env(STANDARD.clone());
-        Budget::default().meter(&mut context)?;
+        budget.meter(&mut context)?;
         let mut nodes = Vec::new();
         for reference in &self.references {
             match reference {
@@ -182,7 +208,7 @@ impl Expression {
             }
         }
         if self.references.iter().any(|reference| matches!(reference, Reference::Node { .. })) {
-            context.add_variable_from_value("nodes", value::map(nodes));
+            context.add_variable_from_value("nodes", value::map_of(nodes));
         }
         let value = cel::Value::resolve(expression, &context).map_err(|error| told(&error))?;
         to_json(&value)
@@ -193,7 +219,7 @@ static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 fn add(context: &mut Context<'_, '_>, name: &str, scope: &dyn Scope) {
     if let Some(known) = scope.named(name) {
-        context.add_variable_from_value(name, from_json(known));
+        context.add_variable_from_value(name, known.cel().clone());
     }
 }
 
@@ -224,9 +250,9 @@ fn as_path(text: &str) -> Option<Vec<String>> {
 fn walk<'a>(path: &[String], scope: &'a dyn Scope) -> Result<&'a Json, String> {
     let (mut known, rest) = match path {
         [root, id, rest @ ..] if root == "nodes" => {
-            (scope.node(id).ok_or_else(|| format!("node `{id}` has not run"))?, rest)
+            (scope.node(id).ok_or_else(|| format!("node `{id}` has not run"))?.json(), rest)
         }
-        [root, rest @ ..] => (scope.named(root).ok_or_else(|| format!("there is no `{root}`"))?, rest),
+        [root, rest @ ..] => (scope.named(root).ok_or_else(|| format!("there is no `{root}`"))?.json(), rest),
         [] => return Err("it names nothing".to_owned()),
     };
     for field in rest {
@@ -350,59 +376,6 @@ fn step(expr: &Expr) -> Option<(&Expr, &str)> {
         },
         _ => None,
     }
-}
-
-/// Puts the meter into an expression: every turn of a loop and every sum is
-/// counted, and the keys of a map are taken in their order.
-fn bound(expr: &mut IdedExpr, loops: usize) -> Result<(), Mistake> {
-    match &mut expr.expr {
-        Expr::Select(select) => bound(&mut select.operand, loops)?,
-        Expr::Call(call) => {
-            for part in call.target.iter_mut().map(|target| &mut **target).chain(&mut call.args) {
-                bound(part, loops)?;
-            }
-            if call.func_name == ADD {
-                wrap(expr, budget::COUNTED);
-            }
-        }
-        Expr::List(list) => list.elements.iter_mut().try_for_each(|element| bound(element, loops))?,
-        Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
-            EntryExpr::MapEntry(entry) => {
-                bound(&mut entry.key, loops)?;
-                bound(&mut entry.value, loops)
-            }
-            EntryExpr::StructField(field) => bound(&mut field.value, loops),
-        })?,
-        Expr::Comprehension(loop_) => {
-            if loops == MAX_LOOPS {
-                let message = format!("loops lie {} deep in each other; they may {MAX_LOOPS} deep", loops + 1);
-                return Err(Mistake::new(message).hint("have an agent compute it"));
-            }
-            bound(&mut loop_.iter_range, loops)?;
-            wrap(&mut loop_.iter_range, budget::IN_ORDER);
-            bound_step(&mut loop_.loop_step, loops + 1)?;
-            bound(&mut loop_.result, loops)?;
-            wrap(&mut loop_.loop_cond, budget::TURN);
-        }
-        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
-    }
-    Ok(())
-}
-
-/// The sum that a loop grows its result by is the interpreter's own, and as long
-/// as its turns, which are counted; only what is added is the author's.
-fn bound_step(step: &mut IdedExpr, loops: usize) -> Result<(), Mistake> {
-    match &mut step.expr {
-        Expr::Call(call) if call.target.is_none() => call.args.iter_mut().try_for_each(|arg| bound_step(arg, loops)),
-        _ => bound(step, loops),
-    }
-}
-
-fn wrap(expr: &mut IdedExpr, function: &str) {
-    let inner = std::mem::take(expr);
-    let id = inner.id;
-    let call = CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] };
-    *expr = IdedExpr { id, expr: Expr::Call(call) };
 }
 
 fn parse_mistake(text: &str, errors: &ParseErrors) -> Mistake {

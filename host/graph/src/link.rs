@@ -53,7 +53,18 @@ pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan
         nodes.iter_mut().for_each(|node| node.lost = Lost { incoming: true, outgoing: true });
     }
     let (by_id, unread) = (std::mem::take(&mut linker.by_id), std::mem::take(&mut linker.unread));
-    let mut plan = Plan { name, description, settings, nodes, edges, by_id, is_tasks, unread, loops: OnceLock::new() };
+    let mut plan = Plan {
+        name,
+        description,
+        settings,
+        nodes,
+        edges,
+        by_id,
+        is_tasks,
+        unread,
+        loops: OnceLock::new(),
+        costly: OnceLock::new(),
+    };
     linker.replans(&plan);
     linker.joins(&mut plan);
     plan

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use pleach_kernel::{Budget, Grant, JoinPolicy, Limits, ParentClose, Priority, Retry, Tightening};
 
+use crate::check;
 use crate::expression::Expression;
 use crate::schema::Schema;
 use crate::source::Span;
@@ -33,11 +34,25 @@ pub struct Plan {
     pub is_tasks: bool,
     /// Found when the plan is first walked.
     pub(crate) loops: OnceLock<Arc<Loops>>,
+    pub(crate) costly: OnceLock<Costly>,
     /// Nodes that are in the file and could not be read, which was told.
     pub(crate) unread: HashSet<String>,
 }
 
+/// Where a plan has expressions that may take long.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Costly {
+    /// By a node's place.
+    pub nodes: Vec<bool>,
+    /// Whether a condition of an edge is one.
+    pub edges: bool,
+}
+
 impl Plan {
+    pub(crate) fn costly(&self) -> &Costly {
+        self.costly.get_or_init(|| check::costly(self))
+    }
+
     /// A node by its id.
     pub fn find(&self, id: &str) -> Option<NodeIx> {
         self.by_id.get(id).copied()

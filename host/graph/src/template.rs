@@ -6,7 +6,7 @@ use pleach_kernel::Payload;
 use serde_json::Value as Json;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::expression::{Expression, Mistake, Scope};
+use crate::expression::{Budget, Expression, Mistake, Scope};
 use crate::source::{Source, Span};
 use crate::tree::{Tree, Value};
 
@@ -69,28 +69,29 @@ impl Template {
         {
             return Ok(whole);
         }
-        let mut left = MOST_FILLED;
-        let filled = self.fill(&self.form, scope, &mut left)?;
-        Payload::of(&filled).map_err(|error| error.to_string())
+        let mut filling = Filling { scope, budget: Budget::default(), left: MOST_FILLED };
+        let filled = self.fill(&self.form, &mut filling);
+        scope.took(filling.budget.steps());
+        Payload::of(&filled?).map_err(|error| error.to_string())
     }
 
-    fn value(&self, one: usize, scope: &dyn Scope, left: &mut usize) -> Result<Json, String> {
-        let value = self.expressions[one].0.evaluate(scope)?;
+    fn value(&self, one: usize, filling: &mut Filling) -> Result<Json, String> {
+        let value = self.expressions[one].0.evaluate_within(&filling.budget, filling.scope)?;
         let too_much = || format!("its expressions give more than {MOST_FILLED} bytes; have an agent compute it");
-        *left = left.checked_sub(weight(&value)).ok_or_else(too_much)?;
+        filling.left = filling.left.checked_sub(weight(&value)).ok_or_else(too_much)?;
         Ok(value)
     }
 
-    fn fill(&self, form: &Form, scope: &dyn Scope, left: &mut usize) -> Result<Json, String> {
+    fn fill(&self, form: &Form, filling: &mut Filling) -> Result<Json, String> {
         Ok(match form {
             Form::Plain(value) => value.clone(),
-            Form::One(one) => self.value(*one, scope, left)?,
+            Form::One(one) => self.value(*one, filling)?,
             Form::Text(pieces) => {
                 let mut text = String::new();
                 for piece in pieces {
                     match piece {
                         Piece::Plain(plain) => text.push_str(plain),
-                        Piece::One(one) => match self.value(*one, scope, left)? {
+                        Piece::One(one) => match self.value(*one, filling)? {
                             Json::String(inner) => text.push_str(&inner),
                             Json::Null => {}
                             other => text.push_str(&other.to_string()),
@@ -99,13 +100,21 @@ impl Template {
                 }
                 text.into()
             }
-            Form::List(items) => items.iter().map(|item| self.fill(item, scope, left)).collect::<Result<_, _>>()?,
+            Form::List(items) => items.iter().map(|item| self.fill(item, filling)).collect::<Result<_, _>>()?,
             Form::Map(fields) => {
-                let fields = fields.iter().map(|(key, form)| Ok((key.clone(), self.fill(form, scope, left)?)));
+                let fields = fields.iter().map(|(key, form)| Ok((key.clone(), self.fill(form, filling)?)));
                 Json::Object(fields.collect::<Result<_, String>>()?)
             }
         })
     }
+}
+
+/// A template on its way to be filled in.
+struct Filling<'a> {
+    scope: &'a dyn Scope,
+    budget: Budget,
+    /// Bytes that its expressions may still give.
+    left: usize,
 }
 
 /// Bytes that the expressions of one template give together, about. More would be too
@@ -315,21 +324,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::expression::Datum;
 
-    struct Known;
+    struct Known(Datum);
+
+    fn known() -> Known {
+        Known(json!({"n": 3, "s": "x", "l": [1], "null": null}).into())
+    }
 
     impl Scope for Known {
         fn whole(&self, path: &[String]) -> Option<Payload> {
             (path == ["input", "whole"]).then(|| Payload::parse("[1,  2]".into()).unwrap())
         }
 
-        fn named(&self, name: &str) -> Option<&Json> {
-            static INPUT: std::sync::LazyLock<Json> =
-                std::sync::LazyLock::new(|| json!({"n": 3, "s": "x", "l": [1], "null": null}));
-            (name == "input").then_some(&*INPUT)
+        fn named(&self, name: &str) -> Option<&Datum> {
+            (name == "input").then_some(&self.0)
         }
 
-        fn node(&self, _id: &str) -> Option<&Json> {
+        fn node(&self, _id: &str) -> Option<&Datum> {
             None
         }
     }
@@ -345,7 +357,7 @@ mod tests {
     fn rendered(text: &str) -> String {
         let (template, found, _) = compile(text);
         assert_eq!(found, [], "{text}");
-        template.render(&Known).unwrap().as_str().to_owned()
+        template.render(&known()).unwrap().as_str().to_owned()
     }
 
     #[test]
@@ -386,6 +398,6 @@ mod tests {
     #[test]
     fn what_cannot_be_computed_says_which_expression() {
         let (template, ..) = compile("a: ${{ input.gone }}");
-        assert_eq!(template.render(&Known).unwrap_err(), "`input.gone`: there is no `gone`");
+        assert_eq!(template.render(&known()).unwrap_err(), "`input.gone`: there is no `gone`");
     }
 }

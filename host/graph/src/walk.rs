@@ -4,6 +4,8 @@
 //! A node starts when each edge that leads to it is settled and at least one was
 //! taken. What a node needs from others it finds in the scope (`scope.rs`).
 
+mod draft;
+mod end;
 mod heard;
 pub(crate) mod loops;
 mod scope;
@@ -18,6 +20,7 @@ use pleach_kernel::{
 use serde_json::Value as Json;
 
 use crate::plan::{EdgeIx, Kind, NodeIx, OnFailure, Plan};
+use draft::{Draft, PAUSE_AFTER};
 use loops::Loops;
 use scope::Values;
 
@@ -39,6 +42,8 @@ pub enum Ask {
     Evaluate { node: NodeIx, about: Arc<ReplanNode>, replanner: Option<Arc<str>>, config: Option<Payload> },
     /// To be answered with [`Walk::evaluated`].
     TakePlan { node: NodeIx, planner: RunId, about: Arc<ReplanNode> },
+    /// Much was computed, and there is more: others may have a turn. Has no answer.
+    Pause,
 }
 
 /// A group to spawn.
@@ -150,6 +155,8 @@ pub struct Walk {
     is_skipping: bool,
     /// What is to be asked before anything is begun.
     asks: VecDeque<Ask>,
+    /// A group whose members are being computed.
+    draft: Option<Draft>,
     /// What has come of nodes by themselves, for the log.
     verdicts: Vec<(NodeIx, NodeVerdict)>,
     /// Nodes that are under way.
@@ -199,6 +206,7 @@ impl Walk {
             skipping: VecDeque::new(),
             is_skipping: false,
             asks: VecDeque::new(),
+            draft: None,
             verdicts: Vec::new(),
             running: 0,
             by_run: HashMap::new(),
@@ -232,6 +240,14 @@ impl Walk {
             if self.fatal.is_some() {
                 return None;
             }
+            if self.is_pause_due() {
+                self.values.take_steps();
+                return Some(Ask::Pause);
+            }
+            if let Some(draft) = self.draft.take() {
+                self.go_on_with(draft);
+                continue;
+            }
             if let Some(ask) = self.asks.pop_front() {
                 return Some(ask);
             }
@@ -245,6 +261,23 @@ impl Walk {
                 None => return None,
             }
         }
+    }
+
+    fn is_pause_due(&self) -> bool {
+        self.values.steps() >= PAUSE_AFTER
+    }
+
+    /// Whether [`Walk::ask`] has much to compute, maybe.
+    pub fn asks_long(&self) -> bool {
+        let costly = self.plan.costly();
+        let next = self.draft.as_ref().map(Draft::node).or_else(|| self.extendable.last().copied());
+        let next = next.or_else(|| self.ready.front().copied());
+        next.is_some_and(|node| costly.nodes[node]) || costly.edges
+    }
+
+    /// Whether to be told something takes much computing, maybe: conditions of edges.
+    pub fn hears_long(&self) -> bool {
+        self.plan.costly().edges
     }
 
     /// What the log is to know of nodes, which has no answer.
@@ -266,42 +299,6 @@ impl Walk {
             return None;
         }
         Some(self.output())
-    }
-
-    fn output(&mut self) -> End {
-        let wrong =
-            |why: String| RunError::new("output_schema", format!("the output of graph {}: {why}", self.plan.name));
-        let output = match self.outputs.as_slice() {
-            [(_, output)] => output.clone(),
-            [] if self.has_output() => {
-                let message = format!("graph {} has reached none of its outputs", self.plan.name);
-                return Err(self.failure.take().unwrap_or_else(|| RunError::new("no_output", message)));
-            }
-            [] => self.of_last_nodes()?,
-            several => {
-                let several = several.iter().map(|(node, output)| (&*self.plan.nodes[*node].id, output));
-                Payload::of(&several.collect::<std::collections::BTreeMap<_, _>>()).map_err(|e| wrong(e.to_string()))?
-            }
-        };
-        if let Some(schema) = &self.plan.settings.output_schema {
-            let json = serde_json::from_str(output.as_str()).map_err(|e| wrong(e.to_string()))?;
-            schema.check(&json).map_err(wrong)?;
-        }
-        Ok(output)
-    }
-
-    fn has_output(&self) -> bool {
-        self.plan.nodes.iter().any(|node| matches!(node.kind, Kind::Output(_)))
-    }
-
-    /// Without an output of its own, a graph gives what the nodes gave that nothing
-    /// comes after.
-    fn of_last_nodes(&self) -> End {
-        let last = (0..self.states.len()).filter(|node| self.plan.nodes[*node].outgoing.is_empty());
-        let done = last.filter(|node| self.states[*node].status == Status::Completed);
-        let outputs = done.filter_map(|node| Some((&*self.plan.nodes[node].id, self.values.output(node)?)));
-        let outputs: std::collections::BTreeMap<&str, &Payload> = outputs.collect();
-        Payload::of(&outputs).map_err(|error| RunError::new("output_too_large", error.to_string()))
     }
 
     // What follows from a node's end.

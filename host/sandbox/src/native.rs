@@ -15,9 +15,14 @@ pub type Running = Pin<Box<dyn Future<Output = Result<Payload, RunError>> + Send
 ///
 /// It is held to what components are held to by construction: the same input and
 /// the same answers have to lead to the same calls. It must not wait for
-/// anything but its calls, and is not measured: it uses no processor time as far
-/// as budgets go.
+/// anything but its calls.
 pub trait Program: Send + Sync + 'static {
+    /// Whether its processor time counts as a component's does: by default, it uses none
+    /// as far as budgets go.
+    fn is_measured(&self) -> bool {
+        false
+    }
+
     fn run(&self, calls: HostCalls, input: Payload) -> Running;
 }
 

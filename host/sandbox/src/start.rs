@@ -24,6 +24,7 @@ use crate::hostcalls::{HostCalls, Identity};
 use crate::limiter::JournalLimit;
 use crate::live::LivePermit;
 use crate::load::Loader;
+use crate::native::Program;
 use crate::outcome;
 use crate::plugin::{Component, Plugin, Work};
 use crate::replay::Replay;
@@ -161,8 +162,8 @@ fn interrupted(vitals: &Vitals) -> Ending {
 }
 
 /// Starts a native guest: the future is its task, to be polled wherever whoever
-/// starts it likes. It takes no thread, timer or clock of its own, and is held to
-/// the default limits. A component ends at once with `host_failure`: it takes a
+/// starts it likes. It takes no thread, timer or clock of its own, so it is not
+/// measured, and is held to the default limits. A component ends at once with `host_failure`: it takes a
 /// [`crate::Sandbox`] to run one.
 pub fn start_native(
     plugin: &Arc<Plugin>,
@@ -174,7 +175,7 @@ pub fn start_native(
     let plugin = plugin.clone();
     let task = async move {
         match plugin.work() {
-            Work::Native { program, .. } => begun.native(program.as_ref()).await,
+            Work::Native { program, .. } => begun.native(program.as_ref(), false).await,
             Work::Component(_) => {
                 begun.finishing.with(Ending::Finished(outcome::host_failure(
                     "a component was started as a native program; it takes a sandbox to run it",
@@ -227,13 +228,16 @@ impl Begun {
     /// when the guest's turn comes: thousands may be in line before it.
     pub(crate) async fn run(self: Box<Self>, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
         match plugin.work() {
-            Work::Native { program, .. } => Box::pin(self.native(program.as_ref())).await,
+            Work::Native { program, .. } => {
+                Box::pin(self.native(program.as_ref(), program.is_measured())).await;
+            }
             Work::Component(component) => Box::pin(self.component(component, &grounds)).await,
         }
     }
 
-    async fn native(self: Box<Self>, program: &dyn crate::native::Program) {
-        let Self { calls, input, vitals, finishing, .. } = *self;
+    async fn native(self: Box<Self>, program: &dyn Program, is_measured: bool) {
+        let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = *self;
+        let mut account = Account::new(accounts, is_prepaid, &finishing);
         let running = program.run(calls, input);
         let run = async move {
             match running.await {
@@ -241,21 +245,26 @@ impl Begun {
                 Err(error) => Outcome::Failed(error),
             }
         };
-        let ending = watch(pin!(run), &vitals, |poll| poll()).await;
+        let ending = watch(pin!(run), &vitals, |poll| match is_measured {
+            true => account.charge(&vitals, &mut finishing.cpu_us, || {
+                let begun = Instant::now();
+                (poll(), begun.elapsed())
+            }),
+            false => poll(),
+        })
+        .await;
         finishing.with(ending);
     }
 
     async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
         let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = *self;
-        let before_us = finishing.cpu_us;
-        let mut nanos = 0;
+        let mut account = Account::new(accounts, is_prepaid, &finishing);
         let mut turns = grounds.spinning.guest();
         // Pinned within the call: the guest, its store and its slot are gone when the
         // call is over, and only then is its end told.
         let guest = guest_of(component, Guest::new(calls, grounds), &input, grounds);
         let ending = watch(pin!(guest), &vitals, |poll| {
-            let is_free = is_prepaid && vitals.is_replaying();
-            let polled = {
+            account.charge(&vitals, &mut finishing.cpu_us, || {
                 let _computing = grounds.ticker.computing();
                 let begun = Instant::now();
                 let polled = poll();
@@ -264,23 +273,47 @@ impl Begun {
                     // One that waits does not compute, however long it did before.
                     turns.took(if vitals.waits() { Duration::ZERO } else { turn });
                 }
-                if !is_free {
-                    nanos += turn.as_nanos() as u64;
-                }
-                polled
-            };
-            let before = std::mem::replace(&mut finishing.cpu_us, before_us + nanos / 1_000);
-            match &accounts {
-                Some(accounts)
-                    if !is_free && accounts.cpu(finishing.cpu_us - before).is_err() && polled.is_pending() =>
-                {
-                    Poll::Ready(outcome::out_of_cpu())
-                }
-                _ => polled,
-            }
+                (polled, turn)
+            })
         })
         .await;
         finishing.with(ending);
+    }
+}
+
+/// The processor time of one guest, and who pays for it.
+struct Account {
+    meter: Option<Arc<dyn Meter>>,
+    /// Its time until the replay is over was charged before.
+    is_prepaid: bool,
+    before_us: u64,
+    nanos: u64,
+}
+
+impl Account {
+    fn new(meter: Option<Arc<dyn Meter>>, is_prepaid: bool, finishing: &Finishing) -> Self {
+        Self { meter, is_prepaid, before_us: finishing.cpu_us, nanos: 0 }
+    }
+
+    /// Charges for a turn, and ends a guest that cannot pay for another.
+    fn charge(
+        &mut self,
+        vitals: &Vitals,
+        cpu_us: &mut u64,
+        turn: impl FnOnce() -> (Poll<Outcome>, Duration),
+    ) -> Poll<Outcome> {
+        let is_free = self.is_prepaid && vitals.is_replaying();
+        let (polled, took) = turn();
+        if !is_free {
+            self.nanos += took.as_nanos() as u64;
+        }
+        let before = std::mem::replace(cpu_us, self.before_us + self.nanos / 1_000);
+        match &self.meter {
+            Some(meter) if !is_free && meter.cpu(*cpu_us - before).is_err() && polled.is_pending() => {
+                Poll::Ready(outcome::out_of_cpu())
+            }
+            _ => polled,
+        }
     }
 }
 

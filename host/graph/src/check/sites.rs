@@ -1,7 +1,7 @@
 //! Sites: every expression of a plan, and what is known where it stands.
 
 use crate::expression::Expression;
-use crate::plan::{EdgeIx, Kind, Node, NodeIx, Plan, RunPlan};
+use crate::plan::{Costly, EdgeIx, Kind, Node, NodeIx, Plan, RunPlan};
 use crate::source::Span;
 use crate::template::Template;
 
@@ -46,6 +46,16 @@ pub(super) fn each<'a>(plan: &'a Plan, mut show: impl FnMut(Site<'a>)) {
     for (place, edge) in plan.edges.iter().enumerate() {
         one(Owner::Edge(place), edge.when.as_ref(), &[], Wants::Truth, &mut show);
     }
+}
+
+/// Where a plan has expressions that may take long.
+pub(crate) fn costly(plan: &Plan) -> Costly {
+    let mut costly = Costly { nodes: vec![false; plan.nodes.len()], edges: false };
+    each(plan, |site| match site.owner {
+        Owner::Node(node) => costly.nodes[node] |= site.expression.has_loop(),
+        Owner::Edge(_) => costly.edges |= site.expression.has_loop(),
+    });
+    costly
 }
 
 fn of_node<'a>(place: NodeIx, node: &'a Node, show: &mut impl FnMut(Site<'a>)) {

@@ -1,14 +1,31 @@
 //! Budget: what one evaluation may take. The functions here are put into an
 //! expression when it is compiled; their names cannot be written in one.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use cel::extractors::This;
 use cel::objects::Key;
 use cel::{Context, ExecutionError, Value};
+use regex::{Regex, RegexBuilder};
 
-/// Turns of all loops together.
-const MAX_TURNS: usize = 1_000_000;
+/// Steps of one evaluation: turns of loops, and what functions go through, by its
+/// length. It takes about a microsecond each, at most.
+pub const MAX_STEPS: usize = 1_000_000;
+
+/// So much of what a function goes through is one step: items, or [`CHARACTERS`].
+const ITEMS_A_STEP: usize = 32;
+
+/// So many bytes of text take as long as one item.
+const CHARACTERS: usize = 16;
+
+/// What it takes to make a pattern ready, and how large one may become.
+const PATTERN_STEPS: usize = 2_000;
+const PATTERN_BYTES: usize = 256 << 10;
+
+/// Patterns that are kept ready within one evaluation.
+const KEPT_PATTERNS: usize = 16;
 
 /// Bytes that sums make.
 const MAX_MADE: usize = 16 << 20;
@@ -17,26 +34,43 @@ const MAX_MADE: usize = 16 << 20;
 const ITEM_BYTES: usize = 64;
 
 pub(super) const TURN: &str = "@turn";
+pub(super) const APPENDED: &str = "@appended";
 pub(super) const COUNTED: &str = "@counted";
+pub(super) const WEIGHED: &str = "@weighed";
+pub(super) const MATCHES: &str = "@matches";
 pub(super) const IN_ORDER: &str = "@in_order";
 
-/// What was taken so far.
+/// What was taken so far, by one expression or by those of one template.
 #[derive(Clone, Default)]
-pub(super) struct Budget(Arc<Taken>);
+pub(crate) struct Budget(Arc<Taken>);
 
 #[derive(Default)]
 struct Taken {
-    turns: AtomicUsize,
+    steps: AtomicUsize,
     made: AtomicUsize,
+    patterns: Mutex<HashMap<Arc<String>, Regex>>,
 }
 
 impl Budget {
+    /// Steps that were taken.
+    pub(crate) fn steps(&self) -> usize {
+        self.0.steps.load(Ordering::Relaxed)
+    }
+
     /// Adds the functions that count, and those that the language has beyond CEL's.
-    pub(super) fn meter(self, context: &mut Context<'_, '_>) -> Result<(), String> {
-        let (turns, made, joined) = (self.0.clone(), self.0.clone(), self.0);
+    pub(super) fn meter(&self, context: &mut Context<'_, '_>) -> Result<(), String> {
+        let taken = || self.0.clone();
+        let (turns, appended, made, weighed) = (taken(), taken(), taken(), taken());
+        let (matched, joined) = (taken(), taken());
         let added = [
-            context.add_function(TURN, move |goes_on: bool| turns.turn().map(|()| goes_on)),
+            context.add_function(TURN, move |goes_on: bool| turns.step(1).map(|()| goes_on)),
+            context.add_function(APPENDED, move |value: Value| appended.step(1).map(|()| value)),
             context.add_function(COUNTED, move |value: Value| made.make(&value).map(|()| value)),
+            context
+                .add_function(WEIGHED, move |value: Value| weighed.step(length(&value) / ITEMS_A_STEP).map(|()| value)),
+            context.add_function(MATCHES, move |This(text): This<Arc<String>>, pattern: Arc<String>| {
+                matched.matches(&text, pattern)
+            }),
             context.add_function(IN_ORDER, in_order),
             context.add_function("sum", sum),
             context.add_function("join", move |list: Arc<Vec<Value>>, between: Arc<String>| {
@@ -48,13 +82,28 @@ impl Budget {
 }
 
 impl Taken {
-    fn turn(&self) -> Result<(), ExecutionError> {
-        match self.turns.fetch_add(1, Ordering::Relaxed) < MAX_TURNS {
+    fn step(&self, steps: usize) -> Result<(), ExecutionError> {
+        match self.steps.fetch_add(steps, Ordering::Relaxed).saturating_add(steps) <= MAX_STEPS {
             true => Ok(()),
-            false => {
-                Err(refused(TURN, format!("its loops take more than {MAX_TURNS} turns; have an agent compute it")))
-            }
+            false => Err(refused(TURN, format!("it takes more than {MAX_STEPS} steps; have an agent compute it"))),
         }
+    }
+
+    /// As CEL's own, with each pattern made ready once: that takes longer than to look
+    /// for it.
+    fn matches(&self, text: &str, pattern: Arc<String>) -> Result<bool, ExecutionError> {
+        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = patterns.get(&pattern) {
+            return Ok(ready.is_match(text));
+        }
+        self.step(PATTERN_STEPS)?;
+        let ready = RegexBuilder::new(&pattern).size_limit(PATTERN_BYTES).build();
+        let ready = ready.map_err(|why| refused("matches", format!("`{pattern}` is no pattern: {why}")))?;
+        let is_match = ready.is_match(text);
+        if patterns.len() < KEPT_PATTERNS {
+            patterns.insert(pattern, ready);
+        }
+        Ok(is_match)
     }
 
     fn make(&self, value: &Value) -> Result<(), ExecutionError> {
@@ -70,6 +119,17 @@ impl Taken {
             true => Ok(()),
             false => Err(refused(COUNTED, format!("it makes more than {MAX_MADE} bytes; have an agent compute it"))),
         }
+    }
+}
+
+/// How much there is to go through, in items.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() / CHARACTERS,
+        Value::Bytes(bytes) => bytes.len() / CHARACTERS,
+        Value::List(items) => items.len() + items.iter().map(length).sum::<usize>(),
+        Value::Map(map) => map.map.len() + map.map.values().map(length).sum::<usize>(),
+        _ => 0,
     }
 }
 

@@ -1,27 +1,49 @@
 //! Expressions: what they compute, what they look at, and what they may take.
 
+use std::cell::Cell;
+use std::collections::HashMap;
+
 use serde_json::json;
 
 use super::*;
 
-struct Known(Json);
+struct Known {
+    named: HashMap<String, Datum>,
+    nodes: HashMap<String, Datum>,
+    steps: Cell<usize>,
+}
+
+impl From<Json> for Known {
+    fn from(mut known: Json) -> Self {
+        let data = |json: Json| -> HashMap<String, Datum> {
+            let fields = json.as_object().cloned().unwrap_or_default();
+            fields.into_iter().map(|(name, value)| (name, value.into())).collect()
+        };
+        let nodes = data(known["nodes"].take());
+        Self { named: data(known), nodes, steps: Cell::new(0) }
+    }
+}
 
 impl Scope for Known {
     fn whole(&self, _path: &[String]) -> Option<Payload> {
         None
     }
 
-    fn named(&self, name: &str) -> Option<&Json> {
-        self.0.get(name).filter(|_| name != "nodes")
+    fn named(&self, name: &str) -> Option<&Datum> {
+        self.named.get(name).filter(|_| name != "nodes")
     }
 
-    fn node(&self, id: &str) -> Option<&Json> {
-        self.0.get("nodes")?.get(id)
+    fn node(&self, id: &str) -> Option<&Datum> {
+        self.nodes.get(id)
+    }
+
+    fn took(&self, steps: usize) {
+        self.steps.set(self.steps.get() + steps);
     }
 }
 
 fn known() -> Known {
-    Known(json!({
+    Known::from(json!({
         "input": {"n": 3, "list": [1, 2, 3], "text": "ab", "map": {"b": 1, "a": 2, "c": 3}},
         "nodes": {"a": {"output": {"score": 0.5}}, "b-c": {"output": 7}},
         "item": {"id": "x"},
@@ -128,14 +150,60 @@ fn what_an_expression_may_take_is_bounded() {
 #[test]
 fn a_loop_that_takes_too_long_is_ended() {
     let many: Vec<u32> = (0..2_000).collect();
-    let scope = Known(json!({"input": {"l": many}}));
+    let scope = Known::from(json!({"input": {"l": many}}));
     let slow = Expression::compile("input.l.all(a, input.l.all(b, a >= 0 && b >= 0))").unwrap();
-    assert!(slow.evaluate(&scope).unwrap_err().contains("turns"));
+    assert!(slow.evaluate(&scope).unwrap_err().contains("1000000 steps"));
+}
+
+/// The steps that an expression over a list of so many takes.
+fn steps(text: &str, many: usize) -> usize {
+    let words: Vec<String> = (0..many).map(|word| format!("word {word}")).collect();
+    let input = json!({"l": (0..many).collect::<Vec<_>>(), "w": words, "s": "a".repeat(many)});
+    let scope = Known::from(json!({"input": input}));
+    Expression::compile(text).unwrap().evaluate(&scope).unwrap_or_else(|why| panic!("{text}: {why}"));
+    scope.steps.get()
+}
+
+/// However it goes through what it is given.
+#[test]
+fn an_evaluation_is_measured_by_what_it_goes_through() {
+    assert_eq!(steps("input.l", 1_000), 0);
+    for (text, expected) in [
+        ("size(input.l.map(x, x))", 1_031),
+        ("size(input.l.filter(x, x > 500))", 1_015),
+        ("size(input.l.map(x, x > 500, x))", 1_015),
+        ("input.l.exists(x, x < 0)", 1_000),
+        ("input.l.exists_one(x, x == 7)", 1_000),
+        ("input.l.exists(x, (0 - 1) in input.l)", 32_000),
+        ("input.l.all(x, input.l == input.l)", 63_000),
+        ("input.l.exists(x, input.s.contains('b'))", 2_000),
+        ("size(input.w.filter(x, x.matches('^word [0-9]+$')))", 3_031),
+    ] {
+        assert_eq!(steps(text, 1_000), expected, "{text}");
+    }
+}
+
+/// A list that grows in a loop is not copied at each turn: twice as many items take
+/// about twice as long.
+#[test]
+fn a_loop_over_a_hundred_thousand_items_is_soon_done() {
+    for text in ["size(input.l.map(x, x * 2))", "size(input.l.filter(x, x > 1))", "size(input.l.map(x, x > 1, [x]))"] {
+        assert!(steps(text, 100_000) < 110_000, "{text}");
+    }
+}
+
+#[test]
+fn a_pattern_is_looked_for_as_cel_says() {
+    assert_eq!(value("type(input.n) == int && type(input.text) != int"), json!(true));
+    assert_eq!(value("input.text.matches('^a')"), json!(true));
+    assert_eq!(value("matches(input.text, '^b')"), json!(false));
+    assert!(failure("input.text.matches('(')").contains("`(` is no pattern"), "{}", failure("input.text.matches('(')"));
+    assert!(failure("input.text.matches('\\\\pL{9999}')").contains("is no pattern"), "it is too large");
 }
 
 #[test]
 fn what_a_loop_repeats_is_counted() {
-    let scope = Known(json!({"input": {"l": vec![0; 2_000], "big": "x".repeat(100_000)}}));
+    let scope = Known::from(json!({"input": {"l": vec![0; 2_000], "big": "x".repeat(100_000)}}));
     let large = Expression::compile("input.l.map(n, input.big)").unwrap();
     assert!(large.evaluate(&scope).unwrap_err().contains("more than 16777216 bytes"));
 }

@@ -1,6 +1,7 @@
 //! Values between JSON and CEL. Whole numbers are signed in CEL, so that they can
 //! be reckoned with; one that does not fit is a floating-point number.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use cel::Value;
 use cel::objects::{Key, Map};
 use serde_json::{Number, Value as Json};
 
-pub(super) fn from_json(json: &Json) -> Value {
+fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
@@ -18,13 +19,42 @@ pub(super) fn from_json(json: &Json) -> Value {
         },
         Json::String(text) => Value::String(Arc::new(text.clone())),
         Json::Array(items) => Value::List(Arc::new(items.iter().map(from_json).collect())),
-        Json::Object(fields) => map(fields.iter().map(|(key, value)| (key.as_str(), value))),
+        Json::Object(fields) => map(fields.iter().map(|(key, value)| (key.as_str(), from_json(value)))),
     }
 }
 
-pub(super) fn map<'a>(fields: impl IntoIterator<Item = (&'a str, &'a Json)>) -> Value {
-    let fields = fields.into_iter().map(|(key, value)| (Key::String(Arc::new(key.to_owned())), from_json(value)));
+fn map<'a>(fields: impl Iterator<Item = (&'a str, Value)>) -> Value {
+    let fields = fields.map(|(key, value)| (Key::String(Arc::new(key.to_owned())), value));
     Value::Map(Map { map: Arc::new(fields.collect::<HashMap<_, _>>()) })
+}
+
+/// A map of what is known already.
+pub(super) fn map_of<'a>(fields: impl IntoIterator<Item = (&'a str, &'a Datum)>) -> Value {
+    map(fields.into_iter().map(|(key, datum)| (key, datum.cel().clone())))
+}
+
+/// Something that expressions can look at: JSON, and as CEL has it, which is made when
+/// the first of them looks.
+#[derive(Debug, Default)]
+pub struct Datum {
+    json: Json,
+    cel: OnceCell<Value>,
+}
+
+impl Datum {
+    pub fn json(&self) -> &Json {
+        &self.json
+    }
+
+    pub(super) fn cel(&self) -> &Value {
+        self.cel.get_or_init(|| from_json(&self.json))
+    }
+}
+
+impl From<Json> for Datum {
+    fn from(json: Json) -> Self {
+        Self { json, cel: OnceCell::new() }
+    }
 }
 
 /// Bytes of what an evaluation gives, about.

@@ -1,7 +1,7 @@
 //! Types: what is told of expressions, and that it is true.
 
+use crate::expression::Datum;
 use proptest::prelude::*;
-use serde_json::Value as Json;
 
 use super::Type;
 use crate::expression::{Expression, Scope};
@@ -161,11 +161,11 @@ impl Scope for Nothing {
         None
     }
 
-    fn named(&self, _name: &str) -> Option<&Json> {
+    fn named(&self, _name: &str) -> Option<&Datum> {
         None
     }
 
-    fn node(&self, _id: &str) -> Option<&Json> {
+    fn node(&self, _id: &str) -> Option<&Datum> {
         None
     }
 }

@@ -1,42 +1,61 @@
 //! Scope: what expressions of a graph can see while it runs.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use pleach_kernel::{Payload, RunError};
 use serde_json::{Value as Json, json};
 
 use super::Status;
-use crate::expression::Scope;
+use crate::expression::{Datum, Scope};
 use crate::plan::{NodeIx, Plan};
 
 /// The graph's input, and what nodes have given. Text is read when it is first
 /// looked into, and once.
 pub(super) struct Values {
     input: Payload,
-    input_json: OnceCell<Result<Json, String>>,
-    run: Json,
+    input_json: OnceCell<Result<Datum, String>>,
+    run: Datum,
     nodes: Vec<Option<Value>>,
     /// What is seen of a node that has not run.
-    waiting: Json,
+    waiting: Datum,
+    /// Steps that evaluations have taken; see [`crate::expression::MAX_STEPS`].
+    steps: Cell<usize>,
 }
 
 struct Value {
     status: Status,
     output: Option<Payload>,
     error: Option<RunError>,
-    json: OnceCell<Json>,
+    json: OnceCell<Datum>,
 }
 
 impl Values {
     pub(super) fn new(nodes: usize, input: Payload, run: Json) -> Self {
-        let waiting = json!({"status": Status::Waiting.as_str()});
+        let waiting = json!({"status": Status::Waiting.as_str()}).into();
         let nodes = (0..nodes).map(|_| None).collect();
-        Self { input, input_json: OnceCell::new(), run, nodes, waiting }
+        Self { input, input_json: OnceCell::new(), run: run.into(), nodes, waiting, steps: Cell::new(0) }
     }
 
     pub(super) fn input(&self) -> Result<&Json, String> {
-        let read = || serde_json::from_str(self.input.as_str()).map_err(|error| error.to_string());
+        self.input_datum().map(Datum::json)
+    }
+
+    fn input_datum(&self) -> Result<&Datum, String> {
+        let read = || serde_json::from_str::<Json>(self.input.as_str()).map(Datum::from).map_err(|e| e.to_string());
         self.input_json.get_or_init(read).as_ref().map_err(Clone::clone)
+    }
+
+    /// Steps since the last pause.
+    pub(super) fn steps(&self) -> usize {
+        self.steps.get()
+    }
+
+    pub(super) fn take_steps(&self) {
+        self.steps.set(0);
+    }
+
+    pub(super) fn took(&self, steps: usize) {
+        self.steps.set(self.steps.get().saturating_add(steps));
     }
 
     pub(super) fn set(&mut self, node: NodeIx, status: Status, output: Option<Payload>, error: Option<RunError>) {
@@ -48,13 +67,13 @@ impl Values {
     }
 
     /// What an expression sees, with local names besides.
-    pub(super) fn scope<'a>(&'a self, plan: &'a Plan, locals: &'a [(&'a str, &'a Json)]) -> Seen<'a> {
+    pub(super) fn scope<'a>(&'a self, plan: &'a Plan, locals: &'a [(&'a str, &'a Datum)]) -> Seen<'a> {
         Seen { values: self, plan, locals }
     }
 }
 
 impl Value {
-    fn json(&self) -> &Json {
+    fn datum(&self) -> &Datum {
         self.json.get_or_init(|| {
             let mut fields = json!({"status": self.status.as_str()});
             if let Some(output) = &self.output {
@@ -63,7 +82,7 @@ impl Value {
             if let Some(error) = &self.error {
                 fields["error"] = json!({"code": &*error.code, "message": error.message});
             }
-            fields
+            fields.into()
         })
     }
 }
@@ -72,7 +91,7 @@ impl Value {
 pub(super) struct Seen<'a> {
     values: &'a Values,
     plan: &'a Plan,
-    locals: &'a [(&'a str, &'a Json)],
+    locals: &'a [(&'a str, &'a Datum)],
 }
 
 impl Scope for Seen<'_> {
@@ -86,16 +105,20 @@ impl Scope for Seen<'_> {
         }
     }
 
-    fn named(&self, name: &str) -> Option<&Json> {
+    fn named(&self, name: &str) -> Option<&Datum> {
         match name {
-            "input" => self.values.input().ok(),
+            "input" => self.values.input_datum().ok(),
             "run" => Some(&self.values.run),
             _ => self.locals.iter().find(|(local, _)| *local == name).map(|(_, value)| *value),
         }
     }
 
-    fn node(&self, id: &str) -> Option<&Json> {
+    fn node(&self, id: &str) -> Option<&Datum> {
         let value = self.values.nodes[self.plan.find(id)?].as_ref();
-        Some(value.map_or(&self.values.waiting, Value::json))
+        Some(value.map_or(&self.values.waiting, Value::datum))
+    }
+
+    fn took(&self, steps: usize) {
+        self.values.took(steps);
     }
 }

@@ -131,7 +131,7 @@ impl<'a> Kernel<'a> {
                 walk.extended(node, runs);
             }
             Ask::Cancel { node, requests } => walk.cancelled(node, requests.len() as u32),
-            Ask::Stop { .. } => {}
+            Ask::Stop { .. } | Ask::Pause => {}
             Ask::Evaluate { node, about, .. } => {
                 let runs = about.among.iter().filter(|run| self.failed.get(run) == Some(&true)).count();
                 let failed = (runs + about.failed_node_ids.len()) as u32;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use pleach_kernel::{Cancel, MAX_PAYLOAD_BYTES, NodeVerdict, Payload, ReplanNode, RunError, RunId, SpawnRequest};
 use serde_json::{Value as Json, json};
 
+use super::draft::{Draft, Member, Then};
 use super::{Ask, Group, Grouped, Listener, Status, Walk};
-use crate::expression::Expression;
+use crate::expression::{Datum, Expression};
 use crate::plan::{GroupJoin, Judge, Kind, NodeIx, Output, Replan, Router, RunPlan};
 use crate::source::Span;
 
@@ -27,8 +28,11 @@ impl Walk {
         let begun = match &plan.nodes[node].kind {
             Kind::SpawnRun { run, .. } => self.begin_run(node, run),
             Kind::AgentCall { run } => self.begin_call(node, run),
-            Kind::SpawnGroup { members, join } => self.begin_group(node, members, join),
-            Kind::Map { over, run, window, join } => self.begin_map(node, over.as_ref(), run, *window, join),
+            Kind::SpawnGroup { members, join } => {
+                self.begin_group(node, members, join);
+                Ok(())
+            }
+            Kind::Map { over, window, join, .. } => self.begin_map(node, over.as_ref(), *window, join),
             Kind::Join { group, .. } => self.begin_join(node, *group),
             Kind::Router(router) => self.begin_router(node, router),
             Kind::Judge(judge) => self.begin_judge(node, judge),
@@ -55,7 +59,7 @@ impl Walk {
         Listener { node, iteration: self.states[node].iteration }
     }
 
-    fn request(&self, run: &RunPlan, locals: &[(&str, &Json)]) -> Result<SpawnRequest, RunError> {
+    pub(super) fn request(&self, run: &RunPlan, locals: &[(&str, &Datum)]) -> Result<SpawnRequest, RunError> {
         let input = run.input.render(&self.values.scope(&self.plan, locals));
         let input = input.map_err(|why| RunError::new("expression_failed", format!("its input: {why}")))?;
         bounded(&input, "input_too_large")?;
@@ -93,19 +97,16 @@ impl Walk {
         Ok(())
     }
 
-    fn begin_group(&mut self, node: NodeIx, members: &[RunPlan], join: &GroupJoin) -> Result<(), RunError> {
-        let members = members.iter().map(|member| self.request(member, &[])).collect::<Result<_, _>>()?;
-        let key_prefix = self.key(node);
-        let group = Group { members, key_prefix, join: join.policy, size: None, agent_call: false };
-        self.asks.push_back(Ask::Group { node, group: Box::new(group) });
-        Ok(())
+    fn begin_group(&mut self, node: NodeIx, members: &[RunPlan], join: &GroupJoin) {
+        let members = (0..members.len()).map(Member::Listed).collect();
+        let then = Then::Group { key_prefix: self.key(node), join: join.policy, size: None };
+        self.draft = Some(Draft::new(node, members, then));
     }
 
     fn begin_map(
         &mut self,
         node: NodeIx,
         over: Option<&(Expression, Span)>,
-        run: &RunPlan,
         window: u32,
         join: &GroupJoin,
     ) -> Result<(), RunError> {
@@ -119,46 +120,29 @@ impl Walk {
         };
         let count = items.len() as u32;
         let mut rest: VecDeque<Json> = items.into();
-        let first = rest.drain(..rest.len().min(window as usize)).collect::<Vec<_>>();
-        let members = first.iter().enumerate().map(|(index, item)| self.item(run, item, index as u32));
-        let members = members.collect::<Result<Vec<_>, _>>()?;
+        let first = rest.len().min(window as usize);
+        let members = (0..).zip(rest.drain(..first)).map(|(index, item)| Member::Item(index, item)).collect();
         let size = (!rest.is_empty()).then_some(count);
-        let key_prefix = self.key(node);
-        let group = Group { members, key_prefix, join: join.policy, size, agent_call: false };
-        self.asks.push_back(Ask::Group { node, group: Box::new(group) });
         // Kept until the group is there.
-        self.pending.insert(node, (rest, first.len() as u32));
+        self.pending.insert(node, (rest, first as u32));
+        let then = Then::Group { key_prefix: self.key(node), join: join.policy, size };
+        self.draft = Some(Draft::new(node, members, then));
         Ok(())
-    }
-
-    fn item(&self, run: &RunPlan, item: &Json, index: u32) -> Result<SpawnRequest, RunError> {
-        self.request(run, &[("item", item), ("index", &json!(index))]).map_err(|mut error| {
-            error.message = format!("item {index}: {}", error.message);
-            error
-        })
     }
 
     /// Members of a map that have ended make room for others.
     pub(super) fn extend(&mut self, node: NodeIx) {
-        let plan = self.plan.clone();
-        let Kind::Map { run, .. } = &plan.nodes[node].kind else { return };
         let Some(group) = &mut self.states[node].group else { return };
         let wanted = (group.free as usize).min(group.rest.len()).min(ADDED);
         if wanted == 0 {
             return;
         }
-        let (id, from) = (group.id, group.next);
-        let items: Vec<Json> = group.rest.drain(..wanted).collect();
+        let (id, first) = (group.id, group.next);
+        let members =
+            (first..).zip(group.rest.drain(..wanted)).map(|(index, item)| Member::Item(index, item)).collect();
         group.free -= wanted as u32;
         group.next += wanted as u32;
-        let members = (from..).zip(&items).map(|(index, item)| self.item(run, item, index));
-        match members.collect::<Result<Vec<_>, _>>() {
-            Ok(members) => self.asks.push_back(Ask::Extend { node, group: id, first: from, members }),
-            Err(error) => {
-                self.verdicts.push((node, NodeVerdict::Failed(error.clone())));
-                self.give_up_map(node, error);
-            }
-        }
+        self.draft = Some(Draft::new(node, members, Then::Extend { group: id, first }));
     }
 
     fn begin_join(&mut self, node: NodeIx, group: Option<NodeIx>) -> Result<(), RunError> {
@@ -225,7 +209,7 @@ impl Walk {
 
     fn rule_holds(&self, replan: &Replan, failed: u32, completed: u32) -> Result<bool, RunError> {
         let Some((when, _)) = &replan.when else { return Ok(true) };
-        let (failed, completed) = (json!(failed), json!(completed));
+        let (failed, completed) = (Datum::from(json!(failed)), Datum::from(json!(completed)));
         let locals = [("failed", &failed), ("completed", &completed)];
         match when.evaluate(&self.values.scope(&self.plan, &locals)) {
             Ok(Json::Bool(holds)) => Ok(holds),

@@ -217,6 +217,37 @@ fn tasks() -> impl Strategy<Value = Vec<(Vec<usize>, bool)>> {
     })
 }
 
+/// What is computed for a long list comes in pieces, between which others have a turn.
+#[test]
+fn a_walk_that_computes_much_pauses() {
+    let text = r#"
+nodes:
+  each: {map: {over: input, target: x, input: "${{ [1, 2, 3, 4, 5, 6, 7, 8, 9].map(n, n * item) }}", window: 1000}}
+  all: {join: {}}
+edges: [{from: each, to: all}]
+"#;
+    let pauses = |items: usize| {
+        let input = pleach_kernel::Payload::of(&(0..items).collect::<Vec<_>>()).unwrap();
+        let mut walk = super::Walk::new(plan(text), input, json!({"seed": 1})).unwrap();
+        let mut pauses = 0;
+        loop {
+            match walk.ask() {
+                Some(super::Ask::Pause) => pauses += 1,
+                Some(super::Ask::Group { group, .. }) => {
+                    assert_eq!(group.members.len(), items);
+                    assert_eq!(
+                        group.members[items - 1].input.as_str().len(),
+                        10 + (1..10).map(|n| (n * (items - 1)).to_string().len()).sum::<usize>()
+                    );
+                    return pauses;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert_eq!((pauses(10), pauses(1_000)), (0, 10));
+}
+
 proptest! {
     #[test]
     fn every_graph_of_tasks_ends_and_runs_what_it_can_once(tasks in tasks(), failing in prop::collection::vec(0usize..40, 0..4)) {
