@@ -10,7 +10,10 @@ use crate::scene::repository;
 /// `host/ARCHITECTURE.md`.
 const ROOMS: &[(&str, &[&str])] = &[
     ("kernel", &["serde", "serde_json", "serde_json_canonicalizer", "sha2", "thiserror"]),
-    ("graph", &["cel", "jsonschema", "pleach-kernel", "regex", "schemars", "serde", "serde-saphyr", "serde_json", "strsim"]),
+    (
+        "graph",
+        &["cel", "jsonschema", "pleach-kernel", "regex", "schemars", "serde", "serde-saphyr", "serde_json", "strsim"],
+    ),
     (
         "store",
         &[

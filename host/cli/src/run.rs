@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use pleach_engine::graph::source::Source;
-use pleach_engine::kernel::{Budget, Code, Grant, Scope, Tightening, Usage};
+use pleach_engine::kernel::{Budget, Code, Grant, Scope, Surface, Tightening, Usage};
 use pleach_engine::{Ended, Error, GraphReport, Host, Plugin, Submission};
 
 use crate::amounts::Amount;
@@ -227,13 +227,17 @@ impl Run {
 
     async fn carry_out(&self, host: &Host, submission: Submission, interrupts: Interrupts) -> anyhow::Result<Exit> {
         let mut output = Output::stdout();
-        let is_graph = submission.graph.is_some();
+        let source = submission.graph.clone();
+        let mut is_graph = source.is_some();
         let name = submission.graph.as_ref().map_or(&*submission.agent, |graph| graph.name());
         let name = name.split('@').next().unwrap_or_default().to_owned();
         let run = match host.submit(submission).await {
             Ok(run) => run,
             Err(error) => return self.refused(host, error, &mut output).await,
         };
+        if let Some(doubts) = source.and_then(|source| graph::doubts(&source, run.warnings())) {
+            stderr::line(&doubts);
+        }
         let alone = self.format != Format::Ndjson || !std::io::stdout().is_terminal();
         let mut progress = Progress::start(Show::suited(self.quiet, alone), run.id(), &name);
         let stopper = tokio::spawn(interrupts.stop(run.clone()));
@@ -241,6 +245,8 @@ impl Run {
         while let Some(record) = events.next().await {
             let record = record.context("reading the run's events")?;
             progress.event(&Shown::of(&record));
+            // A graph may be published, and run by its name.
+            is_graph |= record.surface == Surface::Graph && record.run_id == run.id();
             if self.format == Format::Ndjson {
                 output.json_line(&Written::of(&record))?;
             }

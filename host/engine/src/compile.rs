@@ -2,7 +2,7 @@
 
 use pleach_graph::source::Source;
 use pleach_graph::{Compiled, Surroundings, compile_for};
-use pleach_kernel::{Policy, Resolution};
+use pleach_kernel::{Grant, Policy, Resolution};
 
 use crate::error::Error;
 use crate::host::{Host, check_policy};
@@ -19,11 +19,21 @@ impl Host {
     }
 
     /// The same under another policy.
-    pub async fn compile_under(&self, source: &Source, mut policy: Policy) -> Result<Compiled, Error> {
+    pub async fn compile_under(&self, source: &Source, policy: Policy) -> Result<Compiled, Error> {
+        self.compile_as(source, policy, None).await
+    }
+
+    /// The same for a run that is granted this.
+    pub(crate) async fn compile_as(
+        &self,
+        source: &Source,
+        mut policy: Policy,
+        grant: Option<Grant>,
+    ) -> Result<Compiled, Error> {
         check_policy(&policy)?;
         policy.limits = policy.limits.tightest(self.ceilings());
         self.registry().refresh(self.store().as_ref(), self.tenant()).await?;
-        let known = Known { host: self.clone(), policy };
+        let known = Known { host: self.clone(), policy, grant };
         if source.text().len() <= AT_ONCE_BYTES {
             return Ok(compile_for(source, &known));
         }
@@ -43,11 +53,16 @@ impl Host {
 struct Known {
     host: Host,
     policy: Policy,
+    grant: Option<Grant>,
 }
 
 impl Surroundings for Known {
     fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref()
     }
 
     fn resolve(&self, target: &str) -> Option<Resolution> {

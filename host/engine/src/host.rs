@@ -3,11 +3,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use pleach_graph::diagnostic::Diagnostic;
 use pleach_graph::plan::Settings;
 use pleach_graph::source::Source;
 use pleach_kernel::{
-    Code, Denial, Limits, PluginRef, Policy, Resolution, Role, RootId, RunId, Scope, Spawn, SpawnRequest, Submit,
-    Surface, Tenant, Timestamp, Tree,
+    Code, Denial, Grant, Limits, PluginRef, Policy, Resolution, Role, RootId, RunId, Scope, Spawn, SpawnRequest,
+    Submit, Surface, Tenant, Timestamp, Tree,
 };
 use pleach_store::{Store, TreeFilter, TreeSummary};
 use tokio::runtime::Handle;
@@ -199,9 +200,10 @@ impl Host {
         shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
         let mut limits = submission.limits.apply(&policy.limits);
         let (mut agent, mut timeout_ms, mut budget) = (submission.agent, submission.timeout_ms, submission.budget);
-        let (mut found, mut fairness) = (None, submission.fairness);
+        let (mut found, mut fairness, mut warnings) = (None, submission.fairness, Vec::new());
         if let Some(source) = submission.graph {
-            let (plugin, settings) = self.admit_graph(&policy, source).await?;
+            let (plugin, settings, doubts) = self.admit_graph(&policy, &submission.grant, source).await?;
+            warnings = doubts;
             agent = plugin.name.to_string();
             limits = settings.tighten(&limits);
             timeout_ms = [timeout_ms, settings.timeout_ms].into_iter().flatten().min();
@@ -228,20 +230,25 @@ impl Host {
         let submit = Submit { limits, spawn, fairness };
         let tree = Tree::open(self.now(), root, self.tenant.clone(), Arc::new(policy), Surface::Api, submit)?;
         self.drive(tree).await?;
-        Ok(Run::new(root.run(), self.clone()))
+        Ok(Run::new(root.run(), self.clone()).with_warnings(warnings))
     }
 
     /// Checks a graph and keeps it, so that whoever recovers its run finds it by its
     /// digest.
-    async fn admit_graph(&self, policy: &Policy, source: Source) -> Result<(Arc<PluginRef>, Settings), Error> {
+    async fn admit_graph(
+        &self,
+        policy: &Policy,
+        grant: &Grant,
+        source: Source,
+    ) -> Result<(Arc<PluginRef>, Settings, Vec<Diagnostic>), Error> {
         if !policy.surfaces.graph {
             let message = format!("tenant {} may not run graphs", self.tenant);
             let mut denial = Denial::new(Code::FeatureDisabled, "run_graph", message);
             denial.policy_version = policy.version;
             return Err(Error::Denied(Box::new(denial)));
         }
-        let plan = match self.compile_under(&source, policy.clone()).await?.into_plan() {
-            Ok(plan) => plan,
+        let (plan, warnings) = match self.compile_as(&source, policy.clone(), Some(grant.clone())).await?.accepted() {
+            Ok(accepted) => accepted,
             Err(problems) => return Err(Error::Graph { file: source, problems }),
         };
         let text = source.text().as_bytes().to_vec();
@@ -255,7 +262,7 @@ impl Host {
         };
         let settings = plan.settings.clone();
         self.inner.shared.graphs.keep(&digest, plan);
-        Ok((Arc::new(plugin), settings))
+        Ok((Arc::new(plugin), settings, warnings))
     }
 
     /// Gives a new tree a task of its own; returns once its opening is on disk.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pleach_graph::diagnostic::Diagnostic;
 use pleach_graph::report::GraphReport;
 use pleach_graph::source::Source;
 use pleach_kernel::{
@@ -23,11 +24,22 @@ use crate::recover;
 pub struct Run {
     id: RunId,
     host: Host,
+    warnings: Arc<[Diagnostic]>,
 }
 
 impl Run {
     pub(crate) fn new(id: RunId, host: Host) -> Self {
-        Self { id, host }
+        Self { id, host, warnings: Arc::new([]) }
+    }
+
+    pub(crate) fn with_warnings(self, warnings: Vec<Diagnostic>) -> Self {
+        Self { warnings: warnings.into(), ..self }
+    }
+
+    /// What was found doubtful about a graph when its run was submitted; nothing of a
+    /// run that was looked up later.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     pub fn id(&self) -> RunId {

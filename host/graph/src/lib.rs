@@ -32,7 +32,7 @@ pub mod walk;
 pub use at::At;
 pub use text::{Cel, Json, Template};
 
-use pleach_kernel::{Policy, Resolution};
+use pleach_kernel::{Grant, Policy, Resolution};
 
 use diagnostic::{Diagnostic, Diagnostics};
 use plan::Plan;
@@ -50,8 +50,15 @@ pub struct Compiled {
 impl Compiled {
     /// The plan, if there is no error.
     pub fn into_plan(self) -> Result<Plan, Vec<Diagnostic>> {
+        self.accepted().map(|(plan, _)| plan)
+    }
+
+    /// The plan and what is doubtful about it, if there is no error.
+    pub fn accepted(self) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
         match self.plan {
-            Some(plan) if !self.problems.iter().any(|one| one.severity == diagnostic::Severity::Error) => Ok(plan),
+            Some(plan) if !self.problems.iter().any(|one| one.severity == diagnostic::Severity::Error) => {
+                Ok((plan, self.problems))
+            }
             _ => Err(self.problems),
         }
     }
@@ -61,6 +68,11 @@ impl Compiled {
 pub trait Surroundings {
     /// What the tenant allows, with the host's own ceilings.
     fn policy(&self) -> &Policy;
+
+    /// What the graph's run is to hold; none where it is not being run yet.
+    fn grant(&self) -> Option<&Grant> {
+        None
+    }
 
     /// What a target means in the tenant's registry; none where nobody knows, so
     /// that only the policy is held against it.

@@ -37,6 +37,8 @@ pub struct Source {
     text: Arc<str>,
     /// Where each line begins, in bytes.
     lines: Arc<[u32]>,
+    /// Lines at the beginning that nobody wrote, and nobody counts.
+    head_lines: usize,
 }
 
 impl Source {
@@ -44,7 +46,15 @@ impl Source {
         let text = text.into();
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1);
         let lines = std::iter::once(0).chain(ends).collect();
-        Self { name: name.into(), text, lines }
+        Self { name: name.into(), text, lines, head_lines: 0 }
+    }
+
+    /// What somebody wrote, made into a graph by whole lines before it and by what comes
+    /// after it: lines are counted from what was written.
+    pub fn within(name: impl Into<Arc<str>>, before: &str, written: &str, after: &str) -> Self {
+        debug_assert!(before.ends_with('\n'), "whole lines");
+        let head_lines = before.matches('\n').count();
+        Self { head_lines, ..Self::new(name, format!("{before}{written}{after}")) }
     }
 
     /// What it is called in messages; usually its path.
@@ -65,7 +75,7 @@ impl Source {
     pub fn position(&self, span: Span) -> Position {
         let line = self.lines.partition_point(|start| *start <= span.start).max(1) - 1;
         let before = self.text.get(self.lines[line] as usize..span.start as usize).unwrap_or_default();
-        Position { line: line + 1, column: before.chars().count() + 1 }
+        Position { line: (line + 1).saturating_sub(self.head_lines).max(1), column: before.chars().count() + 1 }
     }
 }
 
@@ -80,6 +90,9 @@ mod tests {
         assert_eq!(at(0), Position { line: 1, column: 1 });
         assert_eq!(at(2), Position { line: 2, column: 1 });
         assert_eq!(at(8), Position { line: 2, column: 5 });
+        let within = Source::within("@list", "tasks:\n", "- a\n- öb\n", "");
+        let at = |start| within.position(Span { start, len: 1 });
+        assert_eq!([at(7), at(9), at(15)].map(|at| (at.line, at.column)), [(1, 1), (1, 3), (2, 4)]);
         assert_eq!(source.slice(Span { start: 8, len: 1 }), "x");
         assert_eq!(source.slice(Span { start: 80, len: 1 }), "");
     }

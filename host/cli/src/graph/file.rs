@@ -32,16 +32,21 @@ pub fn read(path: &str) -> Result<Source, Mistake> {
 
 /// A graph of nothing but tasks, from the command line or a file.
 pub fn of_tasks(tasks: &str) -> Result<Source, Mistake> {
-    let listed = match tasks.strip_prefix('@') {
-        Some(path) => read(path)?.text().to_owned(),
-        None => tasks.to_owned(),
+    let (name, listed) = match tasks.strip_prefix('@') {
+        Some(path) => (path, read(path)?.text().to_owned()),
+        None => ("--tasks", tasks.to_owned()),
     };
     // A list in JSON stands anywhere; one in YAML has to begin a line.
-    let text = match listed.trim_start().starts_with('[') {
-        true => format!("{{\"spec_version\": \"2.0\", \"name\": \"tasks\", \"tasks\": {listed}}}"),
-        false => format!("spec_version: \"2.0\"\nname: tasks\ntasks:\n{listed}"),
+    let (before, after) = match listed.trim_start().starts_with('[') {
+        true => ("{\"spec_version\": \"2.0\", \"name\": \"tasks\", \"tasks\":\n", "}"),
+        false => ("spec_version: \"2.0\"\nname: tasks\ntasks:\n", ""),
     };
-    Ok(Source::new("--tasks", text))
+    Ok(Source::within(name, before, &listed, after))
+}
+
+/// What is doubtful about a graph that is run nonetheless.
+pub fn doubts(source: &Source, problems: &[Diagnostic]) -> Option<String> {
+    (!problems.is_empty()).then(|| pictures(source, problems))
 }
 
 /// What is wrong with a graph, as an error of the command.

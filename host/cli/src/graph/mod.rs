@@ -5,7 +5,7 @@ mod result;
 mod schema;
 mod show;
 
-pub use file::{is_graph, mistake, of_tasks, read};
+pub use file::{doubts, is_graph, mistake, of_tasks, read};
 pub use result::{json, told};
 
 use clap::{Args, Subcommand};

@@ -114,9 +114,7 @@ fn a_result_as_text_has_a_table_and_how_fast_it_was() {
 #[test]
 fn tasks_that_disagree_are_told_with_both_values() {
     let tasks = r#"[{id: a, agent: stand-in, input: {answer: {port: 80}}}, {id: b, agent: stand-in, input: {answer: {port: 8080}}}]"#;
-    let mut command = commands("pipeline")[1].clone();
-    let place = command.iter().position(|word| word == "--tasks").expect("--tasks");
-    command[place + 1] = tasks.to_owned();
+    let command = with_tasks(tasks);
     let text = run(&command, &[]);
     assert!(text.stdout.contains("disagree in 1 place:\n  /port: 80 (a), 8080 (b)\n"), "{}", text.told());
     let graph = &run(&command, &["--format", "json"]).json()["graph"];
@@ -127,12 +125,73 @@ fn tasks_that_disagree_are_told_with_both_values() {
 #[test]
 fn a_pipeline_that_fails_ends_with_1_and_its_table_says_where() {
     let tasks = r#"[{id: a, agent: stand-in, input: {fail: {}}}, {id: b, agent: stand-in, needs: [a]}]"#;
+    let done = run(&with_tasks(tasks), &[]);
+    assert_eq!(done.code, 1, "{}", done.told());
+    for told in ["(node_failed)", "told_to_fail: it was told to fail", "skipped", "`a` failed"] {
+        assert!(done.stdout.contains(told), "`{told}` is missing\n{}", done.told());
+    }
+}
+
+/// A command of the pipeline's README with other tasks.
+fn with_tasks(tasks: &str) -> Vec<String> {
     let mut command = commands("pipeline")[1].clone();
     let place = command.iter().position(|word| word == "--tasks").expect("--tasks");
     command[place + 1] = tasks.to_owned();
+    command
+}
+
+#[test]
+fn what_is_wrong_with_tasks_of_a_file_is_told_with_its_name_and_line() {
+    let desk = Desk::new();
+    for (name, text, place) in [
+        ("list.yaml", "- id: a\n  agent: stand-in\n- id: b\n  agnet: stand-in\n", "list.yaml:4:3"),
+        ("list.json", "[{\"id\": \"a\",\n  \"agnet\": \"stand-in\"}]", "list.json:2:3"),
+    ] {
+        let file = desk.file(name, text);
+        let done = run(&with_tasks(&format!("@{}", file.display())), &[]);
+        assert_eq!(done.code, 2, "{}", done.told());
+        assert!(done.stderr.contains(place), "{place}\n{}", done.told());
+    }
+}
+
+#[test]
+fn what_a_graph_is_not_granted_is_told_before_anything_runs() {
+    let mut command = with_tasks("[{id: a, agent: stand-in, input: {}}]");
+    let place = command.iter().position(|word| word == "--grant").expect("--grant");
+    command.drain(place..place + 2);
     let done = run(&command, &[]);
-    assert_eq!(done.code, 1, "{}", done.told());
-    for told in ["(node_failed)", "told_to_fail: it was told to fail", "skipped", "`a` failed"] {
+    assert_eq!(done.code, 2, "{}", done.told());
+    for told in ["error[scope_required]", "--grant 'spawn:stand-in'"] {
+        assert!(done.stderr.contains(told), "`{told}` is missing\n{}", done.told());
+    }
+}
+
+/// A command of the pipeline's README with a graph in place of its tasks.
+fn with_graph(words: &[&str]) -> Vec<String> {
+    let mut command = with_tasks("");
+    let place = command.iter().position(|word| word == "--tasks").expect("--tasks");
+    command.splice(place..place + 2, words.iter().map(|word| (*word).to_owned()));
+    command
+}
+
+#[test]
+fn what_is_doubtful_about_a_graph_is_told_and_it_runs() {
+    let desk = Desk::new();
+    let text = "spec_version: \"2.0\"\nname: tasks\nnodes:\n  a: {spawn_run: {target: stand-in, input: {}}}\n  b: {spawn_run: {target: stand-in, input: {}}}\n  out: {output: {value: \"${{ nodes.a.output }}\"}}\nedges: [{from: a, to: out}]\n";
+    let file = desk.file("doubtful.yaml", text).display().to_string();
+    let done = run(&with_graph(&[&file]), &[]);
+    assert_eq!(done.code, 0, "{}", done.told());
+    assert!(done.stderr.contains("warning[unused_output]"), "{}", done.told());
+}
+
+#[test]
+fn a_published_graph_that_is_run_by_its_name_has_its_table() {
+    let desk = Desk::new();
+    let text = "spec_version: \"2.0\"\nname: tasks\ntasks: [{id: a, agent: stand-in, input: {}}, {id: b, agent: stand-in, input: {}}]\n";
+    let file = desk.file("two.yaml", text).display().to_string();
+    let done = run(&with_graph(&["tasks", "--plugin", &file]), &[]);
+    assert_eq!(done.code, 0, "{}", done.told());
+    for told in ["\n a ", "\n b ", "\nwall "] {
         assert!(done.stdout.contains(told), "`{told}` is missing\n{}", done.told());
     }
 }

@@ -19,7 +19,7 @@ struct Use<'a> {
 }
 
 pub(super) fn check(plan: &Plan, surroundings: &dyn Surroundings, found: &mut Diagnostics) {
-    cancels(plan, surroundings.policy(), found);
+    cancels(plan, surroundings, found);
     let mut known: HashMap<&str, Option<Resolution>> = HashMap::new();
     let mut is_empty_told = false;
     for one in uses(plan) {
@@ -46,22 +46,30 @@ pub(super) fn check(plan: &Plan, surroundings: &dyn Surroundings, found: &mut Di
             }
         };
         allowlist(plan, surroundings.policy(), &name, &one, &mut is_empty_told, found);
-        scopes(plan, surroundings.policy(), &name, &one, found);
+        scopes(plan, surroundings, &name, &one, found);
     }
 }
 
 /// What a graph cancels has an id that nobody knows before it runs.
-fn cancels(plan: &Plan, policy: &Policy, found: &mut Diagnostics) {
-    let any = "run.cancel:*".parse::<Scope>();
-    if any.is_ok_and(|any| covered(&policy.scopes, &any)) {
-        return;
-    }
+fn cancels(plan: &Plan, surroundings: &dyn Surroundings, found: &mut Diagnostics) {
+    let Ok(any) = "run.cancel:*".parse::<Scope>() else { return };
     for node in &plan.nodes {
         if let Kind::CancelSubtree { node_span, .. } = &node.kind {
-            let message = "the graph needs `run.cancel:*` for this, and policy allows it to no run";
-            let hint = "add `run.cancel:*` to `scopes` in the policy";
-            found.push(Diagnostic::error("scope_exceeds_policy", *node_span, message).hint(hint));
+            needs(surroundings, &any, *node_span, found);
         }
+    }
+}
+
+/// The graph itself uses a scope: policy allows it, and the graph's run was granted it.
+fn needs(surroundings: &dyn Surroundings, scope: &Scope, span: Span, found: &mut Diagnostics) {
+    if !covered(&surroundings.policy().scopes, scope) {
+        let message = format!("the graph needs `{scope}` for this, and policy allows it to no run");
+        let hint = format!("add `{scope}` to `scopes` in the policy");
+        found.push(Diagnostic::error("scope_exceeds_policy", span, message).hint(hint));
+    } else if surroundings.grant().is_some_and(|grant| !covered(grant.can_use(), scope)) {
+        let message = format!("the graph needs `{scope}` for this, and is not granted it");
+        let hint = format!("run it with `--grant '{scope}'`, or with a scope that covers it");
+        found.push(Diagnostic::error("scope_required", span, message).hint(hint));
     }
 }
 
@@ -160,35 +168,36 @@ fn allowlist(
 }
 
 /// The scopes that the graph itself needs for it, and those that it hands on.
-fn scopes(plan: &Plan, policy: &Policy, name: &str, one: &Use<'_>, found: &mut Diagnostics) {
-    let needs = |capability: &str, span: Span, found: &mut Diagnostics| {
-        let Ok(scope) = Scope::exact(capability, name) else { return };
-        if !covered(&policy.scopes, &scope) {
-            let message = format!("the graph needs `{scope}` for this, and policy allows it to no run");
-            let hint = format!("add `{scope}` to `scopes` in the policy");
-            found.push(Diagnostic::error("scope_exceeds_policy", span, message).hint(hint));
-        }
-    };
-    needs("spawn", one.span, found);
+fn scopes(plan: &Plan, surroundings: &dyn Surroundings, name: &str, one: &Use<'_>, found: &mut Diagnostics) {
+    let policy = surroundings.policy();
+    if let Ok(scope) = Scope::exact("spawn", name) {
+        needs(surroundings, &scope, one.span, found);
+    }
     let Some(run) = one.run else { return };
-    if run.parent_close == ParentClose::Abandon {
-        needs("run.abandon", run.parent_close_span, found);
+    if run.parent_close == ParentClose::Abandon
+        && let Ok(scope) = Scope::exact("run.abandon", name)
+    {
+        needs(surroundings, &scope, run.parent_close_span, found);
     }
     // Once for each run, not for its fallbacks again.
     if one.span != run.target_span {
         return;
     }
     for (place, scope) in run.scopes.scopes().enumerate() {
-        if policy.hands_on(&plan.name, scope) {
-            continue;
-        }
-        let within = match covered(&policy.scopes, scope) {
-            true => format!("`orchestrators.{}.scopes`", plan.name),
-            false => "`scopes`".to_owned(),
-        };
         let span = run.scope_spans.get(place).copied().unwrap_or(run.target_span);
-        let message = format!("policy does not let the graph `{}` hand on `{scope}`", plan.name);
-        let hint = format!("add a scope that covers it to {within} in the policy, or ask for less");
-        found.push(Diagnostic::error("scope_exceeds_policy", span, message).hint(hint));
+        if !policy.hands_on(&plan.name, scope) {
+            let within = match covered(&policy.scopes, scope) {
+                true => format!("`orchestrators.{}.scopes`", plan.name),
+                false => "`scopes`".to_owned(),
+            };
+            let message = format!("policy does not let the graph `{}` hand on `{scope}`", plan.name);
+            let hint = format!("add a scope that covers it to {within} in the policy, or ask for less");
+            found.push(Diagnostic::error("scope_exceeds_policy", span, message).hint(hint));
+        } else if surroundings.grant().is_some_and(|grant| !covered(grant.can_delegate(), scope)) {
+            let message = format!("the graph is not granted `{scope}` to hand it on");
+            let hint =
+                format!("run it with `--grant '{scope}'`, or with `--delegate` where it is not to use it itself");
+            found.push(Diagnostic::error("scope_not_held", span, message).hint(hint));
+        }
     }
 }

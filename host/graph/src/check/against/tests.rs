@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
-use pleach_kernel::{PluginRef, Policy, Resolution, Role};
+use pleach_kernel::{Grant, PluginRef, Policy, Resolution, Role};
 
 use crate::tests::told;
 use crate::{Surroundings, compile_for};
@@ -13,11 +13,16 @@ use crate::{Surroundings, compile_for};
 struct Host {
     plugins: HashMap<&'static str, Role>,
     policy: Policy,
+    grant: Option<Grant>,
 }
 
 impl Surroundings for Host {
     fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref()
     }
 
     fn resolve(&self, target: &str) -> Option<Resolution> {
@@ -38,6 +43,11 @@ impl Surroundings for Host {
 
 #[track_caller]
 fn check(policy: &str, nodes_and_edges: &str, expected: Expect) {
+    check_run(policy, None, nodes_and_edges, expected);
+}
+
+#[track_caller]
+fn check_run(policy: &str, grant: Option<Grant>, nodes_and_edges: &str, expected: Expect) {
     let plugins = [
         ("worker", Role::Agent),
         ("judge", Role::Judge),
@@ -46,7 +56,7 @@ fn check(policy: &str, nodes_and_edges: &str, expected: Expect) {
         ("secret", Role::Agent),
     ];
     let policy = serde_saphyr::from_str(policy).expect("a policy");
-    let host = Host { plugins: plugins.into(), policy };
+    let host = Host { plugins: plugins.into(), policy, grant };
     let text = format!("spec_version: \"2.0\"\nname: lead\n{nodes_and_edges}");
     expected.assert_eq(&told(&text, |source| compile_for(source, &host)));
 }
@@ -181,6 +191,44 @@ edges:
         "tasks: [{id: a, agent: worker}]",
         expect![
             "g:3:14: error[max_depth]: `a` spawns runs, which are at depth 1, and `max_depth` is 0 (raise `max_depth` in the policy, and in the graph's own)"
+        ],
+    );
+}
+
+/// What it is granted shows only when it is run.
+#[test]
+fn a_scope_is_granted_to_the_run() {
+    let nodes = r#"nodes:
+  a: {spawn_run: {target: worker, scopes: ["fs.read:repo/a"]}}
+  b: {judge: {target: judge, input: 1}}
+  c: {cancel_subtree: {node: a}}
+  d: {spawn_run: {target: worker, parent_close: abandon}}
+  e: {output: {}}
+edges: [{from: a, to: b}, {from: b.pass, to: e}, {from: b.fail, to: c}, {from: c, to: d}, {from: d, to: e}]
+"#;
+    let policy = "{targets: ['*'], scopes: ['spawn:*', 'fs.read:repo/*', 'run.cancel:*', 'run.abandon:*']}";
+    let scopes = |scopes: &[&str]| scopes.iter().map(|scope| scope.parse().unwrap()).collect::<Vec<_>>();
+    check(policy, nodes, expect![[""]]);
+    check_run(
+        policy,
+        Some(Grant::default()),
+        nodes,
+        expect![[r#"
+        g:4:27: error[scope_required]: the graph needs `spawn:worker` for this, and is not granted it (run it with `--grant 'spawn:worker'`, or with a scope that covers it)
+        g:4:44: error[scope_not_held]: the graph is not granted `fs.read:repo/a` to hand it on (run it with `--grant 'fs.read:repo/a'`, or with `--delegate` where it is not to use it itself)
+        g:5:23: error[scope_required]: the graph needs `spawn:judge` for this, and is not granted it (run it with `--grant 'spawn:judge'`, or with a scope that covers it)
+        g:6:30: error[scope_required]: the graph needs `run.cancel:*` for this, and is not granted it (run it with `--grant 'run.cancel:*'`, or with a scope that covers it)
+        g:7:27: error[scope_required]: the graph needs `run.abandon:worker` for this, and is not granted it (run it with `--grant 'run.abandon:worker'`, or with a scope that covers it)
+        g:7:27: error[scope_required]: the graph needs `spawn:worker` for this, and is not granted it (run it with `--grant 'spawn:worker'`, or with a scope that covers it)"#]],
+    );
+    let can_use = scopes(&["spawn:worker", "run.cancel:*", "run.abandon:worker"]);
+    let some = Grant::new(can_use, scopes(&["fs.read:repo/*"]));
+    check_run(
+        policy,
+        Some(some),
+        nodes,
+        expect![
+            "g:5:23: error[scope_required]: the graph needs `spawn:judge` for this, and is not granted it (run it with `--grant 'spawn:judge'`, or with a scope that covers it)"
         ],
     );
 }
