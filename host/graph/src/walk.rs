@@ -168,8 +168,8 @@ pub struct Walk {
     early_groups: HashMap<GroupId, Box<JoinResult>>,
     /// Replanners that were asked, and about what.
     planners: HashMap<RunId, Arc<ReplanNode>>,
-    /// Groups of plans: the node that has them, and what it answers when they end.
-    plans: HashMap<GroupId, (NodeIx, Payload)>,
+    /// Groups of plans, and what their replan answers when they end.
+    plans: HashMap<GroupId, Json>,
     /// Whether a run that has ended succeeded; neither, if it was cancelled.
     ended: HashMap<RunId, Option<bool>>,
     /// Items of maps whose groups are not there yet, and the place of the first.

@@ -23,7 +23,7 @@ pub(super) const GRAPHS: [(&str, &str, &str); 23] = [
     ("a graph: a router and a judge", CHOICES, r#"completed "pass""#),
     ("a graph: a loop by a rule", LOOP, r#"completed 3"#),
     ("a graph: a loop by an output that does not fit", UNFIT, r#"completed ["answered"]"#),
-    ("a graph: a plan of a replanner's", PLAN, r#"completed "replan""#),
+    ("a graph: a plan of a replanner's", PLAN, r#"completed ["replan",1]"#),
     ("a graph: a failure that is isolated", ISOLATED, r#"completed {"later":["done outside"]}"#),
     ("a graph: a failure that ends it", CASCADING, r#"failed node_failed"#),
     ("a graph: a cancel", CANCEL, r#"completed {"count":2,"slow":"cancelled"}"#),
@@ -212,7 +212,7 @@ nodes:
   work: {spawn_group: {targets: [{target: sim, input: [{sleep: 5}, "fail"]}, {target: sim, input: [{recorded: 1}]}]}}
   gather: {join: {}}
   again: {replan: {target: sim-replanner, max_replans: 1}}
-  out: {output: {value: "${{ nodes.again.output.action }}"}}
+  out: {output: {value: "${{ [nodes.again.output.action, size(nodes.again.output.outputs)] }}"}}
 edges: [{from: work, to: gather}, {from: gather, to: again}, {from: again, to: out}]
 "#;
 

@@ -109,30 +109,40 @@ impl Walk {
             }
         }
         let action = if evaluation.needs_replan { "replan" } else { "continue" };
-        let answer = json!({
+        let mut answer = json!({
             "action": action,
             "failed": evaluation.counts.failed,
             "completed": evaluation.counts.completed,
             "replans_used": evaluation.replans_used,
             "max_replans": evaluation.max_replans,
-            "reason": evaluation.reason,
-            "plan": evaluation.plan,
         });
-        let answer = match payload(&answer) {
-            Ok(answer) => answer,
-            Err(error) => return self.fail_untold(node, error),
-        };
+        if let Some(reason) = &evaluation.reason {
+            answer["reason"] = json!(&**reason);
+        }
+        if let Some(plan) = &evaluation.plan {
+            answer["plan"] = json!(plan);
+        }
         match group {
             // The runs of the plan come first.
             Some(group) => {
-                self.plans.insert(group, (node, answer));
+                self.plans.insert(group, answer);
                 self.by_group.insert(group, self.listener(node));
                 if let Some(result) = self.early_groups.remove(&group) {
                     self.hear_group(*result);
                 }
             }
-            None => self.done(node, answer, Some(usize::from(!evaluation.needs_replan))),
+            None => self.gave(node, payload(&answer), Some(usize::from(!evaluation.needs_replan))),
         }
+    }
+
+    /// The runs of a plan have ended: what they gave is what came of it.
+    fn planned(&mut self, node: NodeIx, mut answer: Json, result: &JoinResult) {
+        let mut of_plan = self.result_of(node, result);
+        for field in ["outputs", "values"] {
+            answer[field] = of_plan[field].take();
+        }
+        let output = long(&answer);
+        self.gave(node, output, Some(super::loops::REPLAN));
     }
 
     /// Something has ended.
@@ -176,11 +186,15 @@ impl Walk {
         if let Some(about) = self.planners.remove(&ended.run_id) {
             return self.asks.push_back(Ask::TakePlan { node, planner: ended.run_id, about });
         }
-        if self.states[node].status != Status::Running {
+        if !self.is_running(node) {
             return; // Nobody waits for it.
         }
         let came = came(ended.status, ended.output, ended.error);
         self.settle_run(node, came);
+    }
+
+    fn is_running(&self, node: NodeIx) -> bool {
+        self.states[node].status == Status::Running
     }
 
     fn settle_run(&mut self, node: NodeIx, came: Came) {
@@ -224,10 +238,14 @@ impl Walk {
             self.by_run.remove(&member.run_id);
             self.note_end(member.run_id, member.status);
         }
-        if let Some((node, answer)) = self.plans.remove(&result.group_id) {
-            return self.done(node, answer, Some(super::loops::REPLAN));
-        }
         let node = listener.node;
+        if let Some(answer) = self.plans.remove(&result.group_id) {
+            // Unless another replan has sent it round again.
+            if listener.iteration == self.states[node].iteration && self.is_running(node) {
+                self.planned(node, answer, &result);
+            }
+            return;
+        }
         if let Some(join) = self.left_behind.remove(&result.group_id) {
             let result = self.result_of(node, &result);
             return self.joined(join, result);
@@ -275,10 +293,9 @@ impl Walk {
             "empty" => 0,
             status => JOIN_HANDLES.iter().position(|handle| *handle == status).unwrap_or(2),
         };
-        // Only expressions see all of it, so it may be longer than what an agent is given.
-        let output = match serde_json::value::to_raw_value(&result) {
-            Ok(output) => Payload::from_log(output),
-            Err(error) => return self.fail_untold(join, RunError::new("output_too_large", error.to_string())),
+        let output = match long(&result) {
+            Ok(output) => output,
+            Err(error) => return self.fail_untold(join, error),
         };
         // Where nothing comes after it, nobody but the graph can take note.
         if self.plan.nodes[join].outgoing.is_empty() && handle >= 2 {
@@ -350,6 +367,12 @@ fn came(status: RunStatus, output: Option<Payload>, error: Option<RunError>) -> 
             Came::Failed(Status::Failed, error.unwrap_or_else(unknown))
         }
     }
+}
+
+/// An output that only expressions see: it may be longer than what an agent is given.
+fn long(output: &Json) -> Result<Payload, RunError> {
+    let raw = serde_json::value::to_raw_value(output);
+    raw.map(Payload::from_log).map_err(|error| RunError::new("output_too_large", error.to_string()))
 }
 
 /// One field of an output, where it is text.
