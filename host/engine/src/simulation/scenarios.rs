@@ -70,35 +70,11 @@ fn long() -> Child {
 }
 
 pub(super) fn all() -> Vec<Scenario> {
-    let flaky = Child { attempts: Some(3), ..Child::doing([Op::Recorded(2), Op::FailUntil(3), Op::Outside(2)]) };
-    let handed_on = Child {
-        attempts: Some(2),
-        spare: true,
-        ..Child::doing([Op::Recorded(1), Op::FailUntil(3), Op::Outside(1), Op::Sleep(5)])
-    };
-    let failing_twice = Child { spare: true, priority: Priority::High, ..failing() };
-    let mut parked = Scenario::new(
-        "guests that are parked as soon as they wait",
-        [
-            Op::Recorded(1),
-            group(
-                vec![Child::doing([Op::Call { child: ok(), timeout_ms: None }, Op::Sleep(300)]), ok()],
-                JoinMode::BestEffort,
-            ),
-            Op::Sleep(200),
-            Op::Join(0),
-            Op::Recorded(2),
-        ],
-    );
-    parked.park_after_ms = 0;
-    let mut pressed = Scenario::new(
-        "a tenant whose only place is taken by whoever waits",
-        [
-            Op::Call { child: Child::doing([Op::Call { child: ok(), timeout_ms: None }]), timeout_ms: None },
-            Op::Recorded(1),
-        ],
-    );
-    pressed.max_running = Some(1);
+    [joins(), ends(), limits(), crowded()].into_iter().flatten().collect()
+}
+
+/// Every way to join a group.
+fn joins() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "best effort",
@@ -136,6 +112,19 @@ pub(super) fn all() -> Vec<Scenario> {
                 Op::Join(0),
             ],
         ),
+    ]
+}
+
+/// Runs that are ended, tried again, and mended.
+fn ends() -> Vec<Scenario> {
+    let flaky = Child { attempts: Some(3), ..Child::doing([Op::Recorded(2), Op::FailUntil(3), Op::Outside(2)]) };
+    let handed_on = Child {
+        attempts: Some(2),
+        spare: true,
+        ..Child::doing([Op::Recorded(1), Op::FailUntil(3), Op::Outside(1), Op::Sleep(5)])
+    };
+    let failing_twice = Child { spare: true, priority: Priority::High, ..failing() };
+    vec![
         Scenario::new(
             "cancels",
             [
@@ -177,6 +166,12 @@ pub(super) fn all() -> Vec<Scenario> {
                 Op::Evaluate { replanner: false },
             ],
         ),
+    ]
+}
+
+/// What is spent, what is refused, and what is asked of outside.
+fn limits() -> Vec<Scenario> {
+    vec![
         Scenario::new(
             "budgets",
             [
@@ -229,7 +224,32 @@ pub(super) fn all() -> Vec<Scenario> {
                 Op::Sleep(50),
             ],
         ),
-        parked,
-        pressed,
     ]
+}
+
+/// Guests that have to make way.
+fn crowded() -> Vec<Scenario> {
+    let mut parked = Scenario::new(
+        "guests that are parked as soon as they wait",
+        [
+            Op::Recorded(1),
+            group(
+                vec![Child::doing([Op::Call { child: ok(), timeout_ms: None }, Op::Sleep(300)]), ok()],
+                JoinMode::BestEffort,
+            ),
+            Op::Sleep(200),
+            Op::Join(0),
+            Op::Recorded(2),
+        ],
+    );
+    parked.park_after_ms = 0;
+    let mut pressed = Scenario::new(
+        "a tenant whose only place is taken by whoever waits",
+        [
+            Op::Call { child: Child::doing([Op::Call { child: ok(), timeout_ms: None }]), timeout_ms: None },
+            Op::Recorded(1),
+        ],
+    );
+    pressed.max_running = Some(1);
+    vec![parked, pressed]
 }
