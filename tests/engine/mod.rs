@@ -5,6 +5,7 @@ mod damage;
 mod durability;
 mod execute;
 mod golden;
+mod graph_reports;
 mod graphs;
 mod grow;
 mod hostile;

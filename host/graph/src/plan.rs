@@ -49,6 +49,10 @@ pub(crate) struct Costly {
 }
 
 impl Plan {
+    pub(crate) fn loops(&self) -> &Arc<Loops> {
+        self.loops.get_or_init(|| Arc::new(Loops::of(self)))
+    }
+
     pub(crate) fn costly(&self) -> &Costly {
         self.costly.get_or_init(|| check::costly(self))
     }

@@ -192,7 +192,7 @@ impl Walk {
             let wrong = |why| RunError::new("input_schema", format!("the input of graph {}: {why}", plan.name));
             schema.check(values.input().map_err(wrong)?).map_err(wrong)?;
         }
-        let loops = plan.loops.get_or_init(|| Arc::new(Loops::of(&plan))).clone();
+        let loops = plan.loops().clone();
         let open = |node: &crate::plan::Node| node.incoming.iter().filter(|edge| !loops.is_back(**edge)).count() as u32;
         let states: Vec<State> = plan.nodes.iter().map(|node| State::new(open(node))).collect();
         let ready = (0..states.len()).filter(|node| states[*node].open == 0).collect();

@@ -7,11 +7,12 @@
 
 mod traceless;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pleach_kernel::{
-    Event, Fact, GroupId, JoinStatus, Payload, PluginVerdict, RunId, RunStatus, RunView, SuggestedAction, Timestamp,
+    ChildLifecycle, Event, Fact, JoinStatus, Payload, PluginVerdict, RunId, RunStatus, RunView, Step, SuggestedAction,
+    Timestamp,
 };
 
 use super::happened::{Happened, NodeHappened, NodeStatus};
@@ -26,12 +27,12 @@ impl Happened {
         let nodes = vec![NodeHappened::default(); plan.nodes.len()];
         let happened = Self { status: run.status, started_at: run.started_at, finished_at: run.finished_at, nodes };
         let mut observer = Observer::new(plan, happened, run);
-        observer.runs();
-        observer.groups(run);
-        for event in events.into_iter().filter(|event| event.run_id == run.run_id) {
+        for event in events {
             observer.event(event);
         }
-        observer.joins();
+        observer.runs();
+        observer.told();
+        observer.joins(run);
         observer.traceless(run);
         observer.happened
     }
@@ -40,26 +41,47 @@ impl Happened {
 struct Observer<'a> {
     plan: &'a Plan,
     happened: Happened,
+    run: RunId,
     /// The runs of each node, in the order of spawning.
     runs: Vec<Vec<&'a RunView>>,
     node_of_run: HashMap<RunId, NodeIx>,
-    /// For a node that makes groups, its last one: what it was decided to be, if it
-    /// is, and when.
+    /// Of each node, the runs that the log has come by, and those of them that are of
+    /// earlier rounds.
+    spawned: Vec<usize>,
+    earlier: Vec<usize>,
+    /// What the log says of nodes in their last round.
+    told: HashMap<NodeIx, Told>,
+    /// When it first said anything of a node.
+    first_told: HashMap<NodeIx, Timestamp>,
+    /// For a node that makes groups, what its last one was decided to be, and when.
     groups: HashMap<NodeIx, Group>,
+    /// Whether the log has come to where the graph was ended: what is decided after
+    /// that, the graph has not seen.
+    has_ended: bool,
+    /// Runs that ended only then.
+    late: HashSet<RunId>,
     /// What the graph gave.
     output: Option<Payload>,
 }
 
+#[derive(Clone)]
+struct Told {
+    at: Timestamp,
+    status: NodeStatus,
+    handle: Option<usize>,
+    error: Option<Arc<str>>,
+}
+
 #[derive(Clone, Copy)]
 struct Group {
-    id: GroupId,
-    status: Option<JoinStatus>,
-    decided_at: Option<Timestamp>,
+    status: JoinStatus,
+    decided_at: Timestamp,
 }
 
 impl<'a> Observer<'a> {
     fn new(plan: &'a Plan, happened: Happened, run: &'a RunView) -> Self {
-        let mut runs = vec![Vec::new(); plan.nodes.len()];
+        let count = plan.nodes.len();
+        let mut runs = vec![Vec::new(); count];
         let mut node_of_run = HashMap::with_capacity(run.children.len());
         for child in &run.children {
             if let Some(node) = child.parent_node_id.as_ref().and_then(|id| plan.find(id)) {
@@ -67,16 +89,38 @@ impl<'a> Observer<'a> {
                 node_of_run.insert(child.run_id, node);
             }
         }
-        Self { plan, happened, runs, node_of_run, groups: HashMap::new(), output: None }
+        Self {
+            plan,
+            happened,
+            run: run.run_id,
+            runs,
+            node_of_run,
+            spawned: vec![0; count],
+            earlier: vec![0; count],
+            told: HashMap::new(),
+            first_told: HashMap::new(),
+            groups: HashMap::new(),
+            has_ended: false,
+            late: HashSet::new(),
+            output: None,
+        }
+    }
+
+    /// The runs of a node's last round.
+    fn last_round(&self, node: NodeIx) -> Vec<&'a RunView> {
+        let runs = &self.runs[node][self.earlier[node].min(self.runs[node].len())..];
+        let last = runs.iter().map(|run| round(run)).max();
+        runs.iter().filter(|run| Some(round(run)) == last).copied().collect()
     }
 
     fn runs(&mut self) {
-        for (node, runs) in self.runs.iter().enumerate() {
-            let Some(round) = runs.iter().map(|run| self::round(run)).max() else { continue };
-            let last_round: Vec<&RunView> = runs.iter().filter(|run| self::round(run) == round).copied().collect();
-            let status = match self.plan.nodes[node].kind.is_group() {
-                true => of_members(&last_round),
-                false => last_round.last().map_or(NodeStatus::Waiting, |run| of_run(run.status)),
+        for (node, runs) in self.runs.iter().enumerate().filter(|(_, runs)| !runs.is_empty()) {
+            let last_round = self.last_round(node);
+            let status = match &self.plan.nodes[node].kind {
+                kind if kind.is_group() => self.of_members(&last_round),
+                // It is done when it has decided, whatever its plan came to.
+                Kind::Replan(_) if last_round.iter().all(|run| run.status.is_terminal()) => NodeStatus::Waiting,
+                _ => last_round.last().map_or(NodeStatus::Waiting, |run| of_run(run.status)),
             };
             let failed = last_round.iter().rev().find_map(|run| run.error.as_ref()).map(|error| error.code.clone());
             self.happened.nodes[node] = NodeHappened {
@@ -86,89 +130,122 @@ impl<'a> Observer<'a> {
                 finished_at: runs.iter().filter_map(|run| run.finished_at).max().filter(|_| status.is_done()),
                 attempts: runs.iter().map(|run| run.attempt).max().unwrap_or(0),
                 runs: runs.len() as u32,
-                error: failed.filter(|_| status != NodeStatus::Completed),
+                error: failed.filter(|_| matches!(status, NodeStatus::Failed | NodeStatus::TimedOut)),
             };
         }
     }
 
-    /// The groups, by the node that made them: that of their members.
-    fn groups(&mut self, run: &RunView) {
-        for group in &run.groups {
-            let member = group.members.first().map(|member| member.run_id);
-            if let Some(node) = member.and_then(|run| self.node_of_run.get(&run)) {
-                self.group(*node, Group { id: group.group_id, status: group.status, decided_at: None });
-            }
+    /// How a group stands that is not decided: with the graph, it was cancelled.
+    fn of_members(&self, runs: &[&RunView]) -> NodeStatus {
+        match runs.iter().all(|run| run.status == RunStatus::Queued) {
+            _ if runs.is_empty() => NodeStatus::Waiting,
+            _ if self.happened.status.is_terminal() => NodeStatus::Cancelled,
+            true => NodeStatus::Waiting,
+            false => NodeStatus::Running,
         }
     }
 
-    /// The group that was spawned last is the one of the last round.
-    fn group(&mut self, node: NodeIx, group: Group) {
-        let last = self.groups.entry(node).or_insert(group);
-        if last.id <= group.id {
-            *last = Group { decided_at: group.decided_at.or(last.decided_at), ..group };
+    /// What the log says outright.
+    fn told(&mut self) {
+        for (node, told) in std::mem::take(&mut self.told) {
+            let first_told = self.first_told.get(&node).copied();
+            let started_at = &mut self.happened.nodes[node].started_at;
+            *started_at = started_at.or(first_told);
+            self.at_once(node, told.at, told.status);
+            let happened = &mut self.happened.nodes[node];
+            happened.handle = told.handle;
+            happened.error = told.error.or(happened.error.take());
         }
     }
 
     fn event(&mut self, event: &Event) {
-        let named = event.node_id.as_ref().and_then(|id| self.plan.find(id));
+        if let Fact::ChildLifecycle(life) = &event.fact {
+            return self.life(life);
+        }
+        if let Fact::CancellationPropagation(cancel) = &event.fact {
+            self.has_ended |= cancel.cancelled_run_ids.contains(&self.run);
+        }
+        if event.run_id != self.run || self.has_ended {
+            return;
+        }
+        let Some(node) = event.node_id.as_ref().and_then(|id| self.plan.find(id)) else { return };
+        let kind = &self.plan.nodes[node].kind;
         match &event.fact {
-            Fact::JoinDecision(decision) => {
-                if let Some(node) = named.filter(|node| self.plan.nodes[*node].kind.is_group()) {
-                    let (id, status) = (decision.group_id, Some(decision.status));
-                    self.group(node, Group { id, status, decided_at: Some(event.at) });
-                }
+            Fact::SpawnDecision(decision) if !decision.idempotent => {
+                self.spawned[node] += decision.spawned_run_ids.len();
             }
-            Fact::RouteDecision(verdict) => self.verdict(event.at, named, verdict, "route"),
-            Fact::JudgeVerdict(verdict) => self.verdict(event.at, named, verdict, "outcome"),
-            Fact::ReplanDecision(decision) => {
-                let is_replan = |node: &NodeIx| matches!(self.plan.nodes[*node].kind, Kind::Replan(_));
+            Fact::JoinDecision(decision) if kind.is_group() => {
+                self.groups.insert(node, Group { status: decision.status, decided_at: event.at });
+            }
+            Fact::RouteDecision(verdict) => self.verdict(event.at, node, verdict, "route"),
+            Fact::JudgeVerdict(verdict) => self.verdict(event.at, node, verdict, "outcome"),
+            Fact::ReplanDecision(decision) if matches!(kind, Kind::Replan(_)) => {
                 let [replan, on] = REPLAN_HANDLES;
-                let handle = match decision.suggested_action {
-                    SuggestedAction::Replan => replan,
-                    SuggestedAction::Continue => on,
-                };
-                let Some(node) = named.filter(is_replan) else { return };
-                match decision.plan.as_ref().is_some_and(|plan| plan.aborted) {
-                    true => self.failed(node, event.at, REPLAN_ABORTED.into()),
-                    false => self.decided(node, event.at, handle),
+                let goes_back = decision.suggested_action == SuggestedAction::Replan;
+                if decision.plan.as_ref().is_some_and(|plan| plan.aborted) {
+                    return self.failed(node, event.at, REPLAN_ABORTED.into());
                 }
+                if goes_back {
+                    self.begin_round(node);
+                }
+                self.decided(node, event.at, if goes_back { replan } else { on });
             }
-            Fact::PolicyDeny(denial) => {
-                let is_open = |node: &NodeIx| self.happened.nodes[*node].status != NodeStatus::Completed;
-                if let Some(node) = named.filter(is_open) {
-                    self.failed(node, event.at, denial.code.as_str().into());
-                }
-            }
-            Fact::NodeFailure(failure) => {
-                if let Some(node) = named {
-                    self.failed(node, event.at, failure.error.code.clone());
-                }
-            }
-            Fact::CancellationPropagation(_) => {
-                let cancels = |node: &NodeIx| matches!(self.plan.nodes[*node].kind, Kind::CancelSubtree { .. });
-                if let Some(node) = named.filter(cancels) {
-                    self.at_once(node, event.at, NodeStatus::Completed);
-                }
+            Fact::PolicyDeny(denial) => self.failed(node, event.at, denial.code.as_str().into()),
+            Fact::NodeFailure(failure) => self.failed(node, event.at, failure.error.code.clone()),
+            Fact::CancellationPropagation(_) if matches!(kind, Kind::CancelSubtree { .. }) => {
+                self.tell(node, Told { at: event.at, status: NodeStatus::Completed, handle: None, error: None });
             }
             // What these say of a node is in the tree already.
-            Fact::ChildLifecycle(life) => self.output = life.output.clone().or(self.output.take()),
-            Fact::SpawnDecision(_) | Fact::Progress(_) | Fact::Budget(_) => {}
+            Fact::SpawnDecision(_)
+            | Fact::JoinDecision(_)
+            | Fact::ReplanDecision(_)
+            | Fact::CancellationPropagation(_)
+            | Fact::ChildLifecycle(_)
+            | Fact::Progress(_)
+            | Fact::Budget(_) => {}
+        }
+    }
+
+    fn life(&mut self, life: &ChildLifecycle) {
+        let is_over = match life.status {
+            Step::Completed | Step::Failed | Step::Cancelled | Step::TimedOut => true,
+            Step::Queued | Step::Started | Step::Paused | Step::Resumed | Step::Retrying | Step::Closing => false,
+        };
+        if life.child_run_id != self.run {
+            if is_over && self.has_ended {
+                self.late.insert(life.child_run_id);
+            }
+            return;
+        }
+        if life.status == Step::Retrying {
+            // Another try asks everything again, and finds what was spawned.
+            self.told.clear();
+        }
+        self.has_ended |= is_over || life.fate.is_some();
+        self.output = life.output.clone().or(self.output.take());
+    }
+
+    /// A replan has led back: of what lies on the way, the last round is still to come.
+    fn begin_round(&mut self, replan: NodeIx) {
+        for node in self.plan.loops().nodes_of(replan) {
+            self.earlier[node] = self.spawned[node];
+            self.told.remove(&node);
+            self.groups.remove(&node);
         }
     }
 
     /// What a plugin, or an expression in its place, has answered. A judge that gave
     /// no answer has judged `fail`.
-    fn verdict(&mut self, at: Timestamp, named: Option<NodeIx>, verdict: &PluginVerdict, field: &str) {
-        let Some(node) = named.or_else(|| self.node_of_run.get(&verdict.run_id).copied()) else { return };
+    fn verdict(&mut self, at: Timestamp, node: NodeIx, verdict: &PluginVerdict, field: &str) {
         let answer = verdict.answer.as_ref().and_then(|answer| serde_json::from_str(answer.as_str()).ok());
         let chosen = answer.as_ref().and_then(|answer: &serde_json::Value| answer.get(field)?.as_str());
         match (&self.plan.nodes[node].kind, chosen) {
             (Kind::Judge(_), chosen) => self.decided(node, at, chosen.unwrap_or(JUDGE_HANDLES[1])),
             (Kind::Router(_), Some(chosen)) => self.decided(node, at, chosen),
-            _ => {}
+            _ => return,
         }
-        if let Some(error) = &verdict.error {
-            self.happened.nodes[node].error = Some(error.code.clone());
+        if let (Some(error), Some(told)) = (&verdict.error, self.told.get_mut(&node)) {
+            told.error = Some(error.code.clone());
         }
     }
 
@@ -177,17 +254,17 @@ impl<'a> Observer<'a> {
         let handles = &self.plan.nodes[node].handles;
         let place = |name: &str| handles.iter().position(|handle| **handle == *name);
         let handle = place(handle).or_else(|| place(DEFAULT_ROUTE));
-        self.at_once(node, at, NodeStatus::Completed);
-        self.happened.nodes[node].handle = handle;
+        self.tell(node, Told { at, status: NodeStatus::Completed, handle, error: None });
     }
 
-    /// A node has failed by itself, or was refused: in its last round, if it has spawned
-    /// nothing since.
+    /// A node has failed by itself, or was refused.
     fn failed(&mut self, node: NodeIx, at: Timestamp, code: Arc<str>) {
-        if self.runs[node].iter().all(|run| run.created_at <= at) {
-            self.at_once(node, at, NodeStatus::Failed);
-            self.happened.nodes[node].error = Some(code);
-        }
+        self.tell(node, Told { at, status: NodeStatus::Failed, handle: None, error: Some(code) });
+    }
+
+    fn tell(&mut self, node: NodeIx, told: Told) {
+        self.first_told.entry(node).or_insert(told.at);
+        self.told.insert(node, told);
     }
 
     /// A node was done at an instant, unless its runs say how long it took.
@@ -199,33 +276,40 @@ impl<'a> Observer<'a> {
     }
 
     /// A join is done when its group is decided, whatever the members do after that.
-    fn joins(&mut self) {
-        for (node, group) in std::mem::take(&mut self.groups) {
-            if let Some(status) = group.status {
-                let (status, decided_at) = (of_group(status), group.decided_at);
-                let happened = &mut self.happened.nodes[node];
-                // It is done when it is decided: members that are cancelled then hold
-                // nothing up. An empty group has no members to tell when it was.
-                let at = decided_at.or(happened.finished_at);
-                happened.status = status;
-                happened.started_at = happened.started_at.or(at);
-                happened.finished_at = at;
-                if status == NodeStatus::Completed {
+    fn joins(&mut self, run: &RunView) {
+        for (node, planned) in self.plan.nodes.iter().enumerate().filter(|(_, node)| node.kind.is_group()) {
+            let join = join_of(&planned.kind);
+            let Some(Group { status, decided_at }) = self.groups.get(&node).copied() else {
+                let is_open = self.happened.nodes[node].status == NodeStatus::Running || self.is_spawned(node, run);
+                if let Some(join) = join.filter(|_| is_open && !self.happened.status.is_terminal()) {
+                    self.happened.nodes[join].status = NodeStatus::Running;
+                }
+                continue;
+            };
+            let happened = &mut self.happened.nodes[node];
+            // A map that was given up has failed, whatever its group came to.
+            if happened.status != NodeStatus::Failed {
+                // Members that are cancelled then hold nothing up. An empty group has
+                // no members to tell when it was.
+                happened.status = of_group(status);
+                happened.started_at = happened.started_at.or(Some(decided_at));
+                happened.finished_at = Some(decided_at);
+                if happened.status == NodeStatus::Completed {
                     happened.error = None;
                 }
             }
-            let Some(join) = join_of(&self.plan.nodes[node].kind) else { continue };
-            match group.status {
-                Some(status) => {
-                    let at = group.decided_at.or(self.happened.nodes[node].finished_at);
-                    if let Some(at) = at.or(self.happened.started_at) {
-                        self.decided(join, at, handle_of(status));
-                    }
-                }
-                None if self.happened.status.is_terminal() => {}
-                None => self.happened.nodes[join].status = NodeStatus::Running,
+            if let Some(join) = join {
+                self.decided(join, decided_at, handle_of(status));
             }
         }
+        self.told();
+    }
+
+    /// Whether a node's group is there and not decided, as far as the tree shows.
+    fn is_spawned(&self, node: NodeIx, run: &RunView) -> bool {
+        let undecided = run.groups.iter().filter(|group| group.status.is_none());
+        let mut members = undecided.filter_map(|group| group.members.first());
+        members.any(|member| self.node_of_run.get(&member.run_id) == Some(&node))
     }
 }
 
@@ -260,20 +344,6 @@ fn of_run(status: RunStatus) -> NodeStatus {
         RunStatus::Failed => NodeStatus::Failed,
         RunStatus::Cancelled => NodeStatus::Cancelled,
         RunStatus::TimedOut => NodeStatus::TimedOut,
-    }
-}
-
-/// How a group stands that is not decided: as whatever of its members is furthest
-/// from an end, and else as well as the best of them.
-fn of_members(runs: &[&RunView]) -> NodeStatus {
-    let is = |wanted: RunStatus| runs.iter().any(|run| run.status == wanted);
-    match runs.iter().all(|run| run.status.is_terminal()) {
-        false if runs.iter().all(|run| run.status == RunStatus::Queued) => NodeStatus::Waiting,
-        false => NodeStatus::Running,
-        true if is(RunStatus::Completed) => NodeStatus::Completed,
-        true if is(RunStatus::Failed) => NodeStatus::Failed,
-        true if is(RunStatus::TimedOut) => NodeStatus::TimedOut,
-        true => NodeStatus::Cancelled,
     }
 }
 

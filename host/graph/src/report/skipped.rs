@@ -38,7 +38,9 @@ fn cause(plan: &Plan, happened: &Happened, node: NodeIx, why: &[Option<Arc<str>>
         let handle = happened.nodes[node].handle?;
         said(node, &format!("went on to `{}`", plan.nodes[node].handles[handle]))
     });
-    let all_done = before().count() > 0 && before().all(|node| happened.nodes[node].status == NodeStatus::Completed);
-    other_way
-        .unwrap_or_else(|| if all_done { "no condition that leads to it held" } else { "the graph had ended" }.into())
+    let all_done = before().all(|node| happened.nodes[node].status == NodeStatus::Completed);
+    let has_condition = plan.nodes[node].incoming.iter().any(|edge| plan.edges[*edge].when.is_some());
+    other_way.unwrap_or_else(|| {
+        if all_done && has_condition { "no condition that leads to it held" } else { "the graph had ended" }.into()
+    })
 }

@@ -41,7 +41,7 @@ impl Loop {
 }
 
 impl Loops {
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(crate) fn of(plan: &Plan) -> Self {
         let count = plan.nodes.len();
         // As the checker sees it: what leads back there leads back here.
         let flow = Flow::of(plan);
@@ -80,7 +80,13 @@ impl Loops {
         loops
     }
 
-    pub(super) fn is_back(&self, edge: EdgeIx) -> bool {
+    /// Every node that is run again when a replan leads back; none where it does not.
+    pub(crate) fn nodes_of(&self, replan: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
+        let loops = self.all.iter().filter(move |way_back| way_back.replan == replan);
+        loops.flat_map(|way_back| way_back.nodes.iter().copied())
+    }
+
+    pub(crate) fn is_back(&self, edge: EdgeIx) -> bool {
         self.back[edge]
     }
 

@@ -16,27 +16,65 @@ impl Observer<'_> {
             return;
         }
         let links = links(self.plan);
+        let mut skips = vec![Skip::No; self.plan.nodes.len()];
         for (node, _) in in_order(self.plan.nodes.len(), &links) {
             if self.happened.nodes[node].status != NodeStatus::Waiting {
                 continue;
             }
-            let (happened, plan) = (&self.happened, self.plan);
-            let incoming = plan.nodes[node].incoming.iter().map(|edge| &plan.edges[*edge]);
-            let taken = incoming.filter(|edge| happened.is_taken(plan, edge));
-            let reached_at = taken.filter_map(|edge| happened.nodes[edge.from].finished_at).max();
-            let status = self.unseen(node, run);
-            match (reached_at, status) {
-                (Some(at), Some(status)) => {
-                    self.at_once(node, at, status);
-                    if status == NodeStatus::Failed {
-                        self.happened.nodes[node].error = run.error.as_ref().map(|error| error.code.clone());
+            let skip = match self.reached(node, &skips) {
+                Ok(at) => match self.unseen(node, run) {
+                    Some(status) => {
+                        self.at_once(node, at, status);
+                        if status == NodeStatus::Failed {
+                            self.happened.nodes[node].error = run.error.as_ref().map(|error| error.code.clone());
+                        }
+                        continue;
                     }
-                }
-                _ => self.happened.nodes[node].status = NodeStatus::Skipped,
-            }
+                    None => Skip::TooLate,
+                },
+                Err(skip) => skip,
+            };
+            skips[node] = skip;
+            self.happened.nodes[node].status = NodeStatus::Skipped;
         }
         if run.status == RunStatus::Completed {
             self.outputs();
+        }
+    }
+
+    /// Whether it came to be a node's turn before the graph ended: each edge to it is
+    /// settled, and one at least was taken; see `walk.rs`.
+    fn reached(&self, node: NodeIx, skips: &[Skip]) -> Result<Timestamp, Skip> {
+        let (plan, loops) = (self.plan, self.plan.loops());
+        let mut edges = plan.nodes[node].incoming.iter().filter(|edge| !loops.is_back(**edge)).peekable();
+        let (mut is_poisoned, mut is_open) = (false, false);
+        let mut taken_at = self.happened.started_at.filter(|_| edges.peek().is_none());
+        for edge in edges.map(|edge| &plan.edges[*edge]) {
+            let from = &self.happened.nodes[edge.from];
+            if plan.nodes[edge.from].kind.is_group() && self.happened.is_over(plan, edge.from) {
+                taken_at = taken_at.max(from.started_at);
+                continue;
+            }
+            let is_late = self.last_round(edge.from).iter().any(|run| self.late.contains(&run.run_id));
+            match (from.status, skips[edge.from]) {
+                (NodeStatus::Waiting | NodeStatus::Running, _) | (NodeStatus::Skipped, Skip::TooLate) => is_open = true,
+                _ if is_late => is_open = true,
+                (NodeStatus::Failed | NodeStatus::TimedOut, _) | (NodeStatus::Skipped, Skip::Poisoned) => {
+                    is_poisoned = true;
+                }
+                (NodeStatus::Completed, _) if self.happened.is_taken(plan, edge) => {
+                    taken_at = taken_at.max(from.finished_at);
+                }
+                (NodeStatus::Completed | NodeStatus::Cancelled | NodeStatus::Skipped, _) => {}
+            }
+        }
+        // A replan is there for failures.
+        is_poisoned &= !matches!(plan.nodes[node].kind, Kind::Replan(_));
+        match taken_at {
+            _ if is_open => Err(Skip::TooLate),
+            _ if is_poisoned => Err(Skip::Poisoned),
+            Some(at) => Ok(at),
+            None => Err(Skip::No),
         }
     }
 
@@ -101,4 +139,15 @@ impl Observer<'_> {
             _ => None,
         }
     }
+}
+
+/// Why a node had no turn.
+#[derive(Clone, Copy)]
+enum Skip {
+    /// Its turn was never to come, or it had one.
+    No,
+    /// Something before it has failed.
+    Poisoned,
+    /// The graph had ended before that was known.
+    TooLate,
 }
