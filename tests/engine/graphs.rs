@@ -266,7 +266,8 @@ fn many() -> Value {
 async fn a_graph_that_computes_for_long_holds_up_nobody_and_can_be_cancelled() {
     let scene = Scene::new().await;
     let mut costly = Vec::new();
-    for _ in 0..4 {
+    // More than there are threads that could take their place.
+    for _ in 0..24 {
         costly.push(start(&scene, COSTLY, many()).await);
     }
     let quick = "spec_version: \"2.0\"\ntasks: [{id: a, agent: echo, input: 7}]";

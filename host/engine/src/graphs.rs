@@ -15,6 +15,7 @@ use pleach_store::Store;
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::runtime::RuntimeFlavor::MultiThread;
+use tokio::sync::Semaphore;
 
 use crate::error::Error;
 
@@ -125,7 +126,7 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
         let notices = calls.next(heard).await.map_err(|error| told(&error))?;
         heard += notices.len() as u32;
         for notice in notices {
-            aside(walk.hears_long(), || walk.hear(notice));
+            aside(plan.may_take_long(), || walk.hear(notice)).await;
         }
     }
 }
@@ -135,7 +136,7 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
 async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<(), RunError> {
     let mut runs: Vec<(NodeIx, SpawnRequest)> = Vec::new();
     loop {
-        let next = aside(walk.asks_long(), || walk.ask());
+        let next = aside(plan.may_take_long(), || walk.ask()).await;
         for (node, verdict) in walk.take_verdicts() {
             calls.verdict(&plan.nodes[node].id, verdict);
         }
@@ -146,6 +147,11 @@ async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<
                     continue;
                 }
                 None
+            }
+            // What is asked for in one go does not depend on when others have a turn.
+            Some(Ask::Pause) => {
+                tokio::task::yield_now().await;
+                continue;
             }
             other => other,
         };
@@ -160,14 +166,21 @@ async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<
     }
 }
 
+/// Graphs that compute at once beside the threads of the guests: each takes one of the
+/// threads that the guests' files are read with, and there have to be some left.
+const ASIDE: usize = 4;
+
 /// Computes something, and lets another thread go on with the other guests of this one
 /// where that may take long: nothing interrupts an expression.
-fn aside<T>(may_take_long: bool, compute: impl FnOnce() -> T) -> T {
+async fn aside<T>(may_take_long: bool, compute: impl FnOnce() -> T) -> T {
+    static PLACES: Semaphore = Semaphore::const_new(ASIDE);
     let is_one_of_many = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == MultiThread);
-    match may_take_long && is_one_of_many() {
-        true => tokio::task::block_in_place(compute),
-        false => compute(),
+    if !may_take_long || !is_one_of_many() {
+        return compute();
     }
+    // It is never closed, so there is a place for everyone in the end.
+    let _place = PLACES.acquire().await;
+    tokio::task::block_in_place(compute)
 }
 
 async fn spawn_runs(
@@ -218,7 +231,7 @@ async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask
             }
             walk.cancelled(node, count);
         }
-        Ask::Pause => tokio::task::yield_now().await,
+        Ask::Pause => {}
         Ask::Stop { node, cancel } => drop(calls.node_cancel(id(node), cancel).await),
         Ask::Evaluate { node, about, replanner, config } => {
             let question = NodeQuestion { about: about.clone(), replanner, config };

@@ -7,6 +7,7 @@
 
 mod budget;
 mod meter;
+mod names;
 mod value;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use pleach_kernel::Payload;
 use serde_json::Value as Json;
 
 use crate::types::{self, Look, Reading, Type};
+use names::Names;
 use value::to_json;
 
 pub(crate) use budget::Budget;
@@ -73,7 +75,7 @@ enum Form {
     Path(Vec<String>),
     Cel {
         expression: Arc<IdedExpr>,
-        has_loop: bool,
+        may_take_long: bool,
     },
 }
 
@@ -119,12 +121,13 @@ impl Expression {
         collect(&expression, &mut Vec::new(), &mut references)?;
         // Before the meter is put in, which is nobody's expression.
         let reading = Arc::new(types::read(&expression, &info, text));
-        let mut has_loop = false;
-        meter::put_in(&mut expression, 0, &mut has_loop)?;
+        let mut found = meter::Found::default();
+        meter::put_in(&mut expression, 0, &mut found)?;
+        let may_take_long = found.may_take_long;
         let references = references.into_iter().collect();
         Ok(Self {
             text: text.into(),
-            form: Form::Cel { expression: Arc::new(expression), has_loop },
+            form: Form::Cel { expression: Arc::new(expression), may_take_long },
             references,
             reading,
         })
@@ -166,8 +169,8 @@ impl Expression {
     }
 
     /// Whether it may take long: more than a look at each thing that it names.
-    pub fn has_loop(&self) -> bool {
-        matches!(self.form, Form::Cel { has_loop: true, .. })
+    pub fn may_take_long(&self) -> bool {
+        matches!(self.form, Form::Cel { may_take_long: true, .. })
     }
 
     /// Its fields in order, where it is nothing but a name and fields.
@@ -196,35 +199,31 @@ impl Expression {
     }
 
     fn interpret(&self, budget: &Budget, expression: &IdedExpr, scope: &dyn Scope) -> Result<Json, String> {
+        let names = Names::of(&self.references, scope);
         let mut context = Context::with_env(STANDARD.clone());
+        context.set_variable_resolver(&names);
         budget.meter(&mut context)?;
-        let mut nodes = Vec::new();
-        for reference in &self.references {
-            match reference {
-                Reference::Input => add(&mut context, "input", scope),
-                Reference::Run => add(&mut context, "run", scope),
-                Reference::Local(name) => add(&mut context, name, scope),
-                Reference::Node { id, .. } => nodes.extend(scope.node(id).map(|node| (id.as_str(), node))),
-            }
-        }
-        if self.references.iter().any(|reference| matches!(reference, Reference::Node { .. })) {
-            context.add_variable_from_value("nodes", value::map_of(nodes));
-        }
-        let value = cel::Value::resolve(expression, &context).map_err(|error| told(&error))?;
-        to_json(&value)
+        let value = cel::Value::resolve_val(expression, &context).map_err(|error| told(&error))?;
+        to_json(&*value)
     }
 }
 
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
-fn add(context: &mut Context<'_, '_>, name: &str, scope: &dyn Scope) {
-    if let Some(known) = scope.named(name) {
-        context.add_variable_from_value(name, known.cel().clone());
+/// CEL's own words without the forms of its implementation, cut to what a person reads.
+fn told(error: &cel::ExecutionError) -> String {
+    let mut told = in_words(error);
+    if let Some((end, _)) = told.char_indices().nth(LONGEST_TOLD) {
+        told.truncate(end);
+        told.push('…');
     }
+    told
 }
 
-/// CEL's own words without the forms of its implementation.
-fn told(error: &cel::ExecutionError) -> String {
+/// Characters of a message.
+const LONGEST_TOLD: usize = 500;
+
+fn in_words(error: &cel::ExecutionError) -> String {
     match error {
         cel::ExecutionError::NoSuchKey(key) => format!("there is no `{key}`"),
         cel::ExecutionError::FunctionError { message, .. } => message.clone(),

@@ -63,7 +63,7 @@ pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan
         is_tasks,
         unread,
         loops: OnceLock::new(),
-        costly: OnceLock::new(),
+        may_take_long: OnceLock::new(),
     };
     linker.replans(&plan);
     linker.joins(&mut plan);

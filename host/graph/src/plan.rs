@@ -34,18 +34,9 @@ pub struct Plan {
     pub is_tasks: bool,
     /// Found when the plan is first walked.
     pub(crate) loops: OnceLock<Arc<Loops>>,
-    pub(crate) costly: OnceLock<Costly>,
+    pub(crate) may_take_long: OnceLock<bool>,
     /// Nodes that are in the file and could not be read, which was told.
     pub(crate) unread: HashSet<String>,
-}
-
-/// Where a plan has expressions that may take long.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Costly {
-    /// By a node's place.
-    pub nodes: Vec<bool>,
-    /// Whether a condition of an edge is one.
-    pub edges: bool,
 }
 
 impl Plan {
@@ -53,8 +44,9 @@ impl Plan {
         self.loops.get_or_init(|| Arc::new(Loops::of(self)))
     }
 
-    pub(crate) fn costly(&self) -> &Costly {
-        self.costly.get_or_init(|| check::costly(self))
+    /// Whether it has expressions that may take long.
+    pub fn may_take_long(&self) -> bool {
+        *self.may_take_long.get_or_init(|| check::may_take_long(self))
     }
 
     /// A node by its id.

@@ -19,6 +19,7 @@ use pleach_kernel::{
 };
 use serde_json::Value as Json;
 
+use crate::expression::Budget;
 use crate::plan::{EdgeIx, Kind, NodeIx, OnFailure, Plan};
 use draft::{Draft, PAUSE_AFTER};
 use loops::Loops;
@@ -267,19 +268,6 @@ impl Walk {
         self.values.steps() >= PAUSE_AFTER
     }
 
-    /// Whether [`Walk::ask`] has much to compute, maybe.
-    pub fn asks_long(&self) -> bool {
-        let costly = self.plan.costly();
-        let next = self.draft.as_ref().map(Draft::node).or_else(|| self.extendable.last().copied());
-        let next = next.or_else(|| self.ready.front().copied());
-        next.is_some_and(|node| costly.nodes[node]) || costly.edges
-    }
-
-    /// Whether to be told something takes much computing, maybe: conditions of edges.
-    pub fn hears_long(&self) -> bool {
-        self.plan.costly().edges
-    }
-
     /// What the log is to know of nodes, which has no answer.
     pub fn take_verdicts(&mut self) -> Vec<(NodeIx, NodeVerdict)> {
         std::mem::take(&mut self.verdicts)
@@ -311,18 +299,21 @@ impl Walk {
         if matches!(plan.nodes[node].kind, Kind::Replan(_)) && self.go_back(node, handle) {
             return;
         }
+        // All conditions together take as much as one expression may.
+        let budget = Budget::default();
         for edge in plan.nodes[node].outgoing.iter().copied() {
-            let taken = self.is_taken(node, edge, handle);
+            let taken = self.is_taken(node, edge, handle, &budget);
             match taken {
                 Ok(taken) => self.settle(edge, if taken { Way::Taken } else { Way::Dead }),
                 Err(error) => return self.fail_edge(node, edge, error),
             }
         }
+        self.values.took(budget.steps());
         self.close_loop(node);
     }
 
     /// Whether an edge of a node that is done is one to follow.
-    fn is_taken(&self, node: NodeIx, edge: EdgeIx, handle: Option<usize>) -> Result<bool, String> {
+    fn is_taken(&self, node: NodeIx, edge: EdgeIx, handle: Option<usize>, budget: &Budget) -> Result<bool, String> {
         let edge = &self.plan.edges[edge];
         if let Some(wanted) = edge.handle {
             return Ok(handle == Some(wanted));
@@ -332,7 +323,7 @@ impl Walk {
             return Ok(false);
         }
         let Some((when, _)) = &edge.when else { return Ok(true) };
-        match when.evaluate(&self.values.scope(&self.plan, &[]))? {
+        match when.evaluate_within(budget, &self.values.scope(&self.plan, &[]))? {
             Json::Bool(holds) => Ok(holds),
             other => Err(format!("`{}` is {other}, and a condition is true or false", when.text())),
         }

@@ -36,9 +36,14 @@ pub fn of_tasks(tasks: &str) -> Result<Source, Mistake> {
         Some(path) => (path, read(path)?.text().to_owned()),
         None => ("--tasks", tasks.to_owned()),
     };
+    let is_list = listed.trim_start().starts_with(['[', '-', '#']);
+    if !is_list {
+        let wrong = Mistake::new(format!("reading the tasks of `{name}`: they are no list"));
+        return Err(wrong.hint("write a list, such as `[{id: a, agent: NAME}]`; a graph file is run as AGENT"));
+    }
     // A list in JSON stands anywhere; one in YAML has to begin a line.
     let (before, after) = match listed.trim_start().starts_with('[') {
-        true => ("{\"spec_version\": \"2.0\", \"name\": \"tasks\", \"tasks\":\n", "}"),
+        true => ("{\"spec_version\": \"2.0\", \"name\": \"tasks\", \"tasks\":\n", "\n}"),
         false => ("spec_version: \"2.0\"\nname: tasks\ntasks:\n", ""),
     };
     Ok(Source::within(name, before, &listed, after))

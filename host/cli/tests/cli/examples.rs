@@ -155,6 +155,15 @@ fn what_is_wrong_with_tasks_of_a_file_is_told_with_its_name_and_line() {
 }
 
 #[test]
+fn tasks_that_are_no_list_are_refused_with_what_to_write() {
+    for tasks in ["{id: a, agent: stand-in}", "spec_version: \"2.0\"\ntasks: []"] {
+        let done = run(&with_tasks(tasks), &[]);
+        assert_eq!(done.code, 2, "{}", done.told());
+        assert!(done.stderr.contains("they are no list") && done.stderr.contains("[{id: a"), "{}", done.told());
+    }
+}
+
+#[test]
 fn what_a_graph_is_not_granted_is_told_before_anything_runs() {
     let mut command = with_tasks("[{id: a, agent: stand-in, input: {}}]");
     let place = command.iter().position(|word| word == "--grant").expect("--grant");

@@ -1,7 +1,7 @@
 //! Sites: every expression of a plan, and what is known where it stands.
 
 use crate::expression::Expression;
-use crate::plan::{Costly, EdgeIx, Kind, Node, NodeIx, Plan, RunPlan};
+use crate::plan::{EdgeIx, Kind, Node, NodeIx, Plan, RunPlan};
 use crate::source::Span;
 use crate::template::Template;
 
@@ -48,14 +48,11 @@ pub(super) fn each<'a>(plan: &'a Plan, mut show: impl FnMut(Site<'a>)) {
     }
 }
 
-/// Where a plan has expressions that may take long.
-pub(crate) fn costly(plan: &Plan) -> Costly {
-    let mut costly = Costly { nodes: vec![false; plan.nodes.len()], edges: false };
-    each(plan, |site| match site.owner {
-        Owner::Node(node) => costly.nodes[node] |= site.expression.has_loop(),
-        Owner::Edge(_) => costly.edges |= site.expression.has_loop(),
-    });
-    costly
+/// Whether a plan has expressions that may take long.
+pub(crate) fn may_take_long(plan: &Plan) -> bool {
+    let mut found = false;
+    each(plan, |site| found |= site.expression.may_take_long());
+    found
 }
 
 fn of_node<'a>(place: NodeIx, node: &'a Node, show: &mut impl FnMut(Site<'a>)) {

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cel::extractors::This;
-use cel::objects::Key;
-use cel::{Context, ExecutionError, Value};
+use cel::common::types::{CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelString};
+use cel::common::value::{CowVal, Val};
+use cel::{Context, ExecutionError, FunctionContext};
 use regex::{Regex, RegexBuilder};
 
 /// Steps of one evaluation: turns of loops, and what functions go through, by its
-/// length. It takes about a microsecond each, at most.
+/// length. A step takes about a microsecond, and some take ten.
 pub const MAX_STEPS: usize = 1_000_000;
 
 /// So much of what a function goes through is one step: items, or [`CHARACTERS`].
@@ -20,18 +20,20 @@ const ITEMS_A_STEP: usize = 32;
 /// So many bytes of text take as long as one item.
 const CHARACTERS: usize = 16;
 
-/// What it takes to make a pattern ready, and how large one may become.
+/// What it takes to make a pattern ready, how large one may become, and how many bytes
+/// of text it is looked for in within a step.
 const PATTERN_STEPS: usize = 2_000;
 const PATTERN_BYTES: usize = 256 << 10;
+const SEARCHED_A_STEP: usize = 2;
 
 /// Patterns that are kept ready within one evaluation.
 const KEPT_PATTERNS: usize = 16;
 
-/// Bytes that sums make.
-const MAX_MADE: usize = 16 << 20;
+/// Bytes that one evaluation makes: all of them, whenever they are dropped again.
+const MAX_MADE: usize = 64 << 20;
 
-/// What an item of a list is counted as.
-const ITEM_BYTES: usize = 64;
+/// What any value is counted as besides its text.
+const VALUE_BYTES: usize = 64;
 
 pub(super) const TURN: &str = "@turn";
 pub(super) const APPENDED: &str = "@appended";
@@ -39,6 +41,12 @@ pub(super) const COUNTED: &str = "@counted";
 pub(super) const WEIGHED: &str = "@weighed";
 pub(super) const MATCHES: &str = "@matches";
 pub(super) const IN_ORDER: &str = "@in_order";
+
+/// What a function answers, or why it does not.
+type Answer<'c, 'v> = Result<CowVal<'c, 'v>, ExecutionError>;
+
+/// As CEL calls functions.
+type Function = Box<dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> + Send + Sync>;
 
 /// What was taken so far, by one expression or by those of one template.
 #[derive(Clone, Default)]
@@ -48,7 +56,7 @@ pub(crate) struct Budget(Arc<Taken>);
 struct Taken {
     steps: AtomicUsize,
     made: AtomicUsize,
-    patterns: Mutex<HashMap<Arc<String>, Regex>>,
+    patterns: Mutex<HashMap<String, Regex>>,
 }
 
 impl Budget {
@@ -59,25 +67,42 @@ impl Budget {
 
     /// Adds the functions that count, and those that the language has beyond CEL's.
     pub(super) fn meter(&self, context: &mut Context<'_, '_>) -> Result<(), String> {
-        let taken = || self.0.clone();
-        let (turns, appended, made, weighed) = (taken(), taken(), taken(), taken());
-        let (matched, joined) = (taken(), taken());
-        let added = [
-            context.add_function(TURN, move |goes_on: bool| turns.step(1).map(|()| goes_on)),
-            context.add_function(APPENDED, move |value: Value| appended.step(1).map(|()| value)),
-            context.add_function(COUNTED, move |value: Value| made.make(&value).map(|()| value)),
-            context
-                .add_function(WEIGHED, move |value: Value| weighed.step(length(&value) / ITEMS_A_STEP).map(|()| value)),
-            context.add_function(MATCHES, move |This(text): This<Arc<String>>, pattern: Arc<String>| {
-                matched.matches(&text, pattern)
-            }),
-            context.add_function(IN_ORDER, in_order),
-            context.add_function("sum", sum),
-            context.add_function("join", move |list: Arc<Vec<Value>>, between: Arc<String>| {
-                join(&joined, &list, &between)
-            }),
+        let functions: [(&str, Function); 8] = [
+            (TURN, self.passing(|taken, _| taken.step(1))),
+            (APPENDED, self.passing(|taken, value| taken.step(1).and_then(|()| taken.make(value)))),
+            (COUNTED, self.passing(Taken::make)),
+            (WEIGHED, self.passing(|taken, value| taken.step(length(value) / ITEMS_A_STEP))),
+            (IN_ORDER, self.function(in_order)),
+            (MATCHES, self.function(matches)),
+            ("sum", self.function(sum)),
+            ("join", self.function(join)),
         ];
-        added.into_iter().collect::<Result<Vec<()>, _>>().map(drop).map_err(|error| error.to_string())
+        let mut added = functions.into_iter().map(|(name, function)| context.add_function(name, function));
+        added.try_for_each(|added| added.map(drop)).map_err(|error| error.to_string())
+    }
+
+    fn function(&self, body: for<'c, 'v> fn(&Taken, &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v>) -> Function {
+        let taken = self.0.clone();
+        Box::new(move |call| body(&taken, call))
+    }
+
+    /// A function that looks at a value and hands it on as it is: not copied, and of the
+    /// type that it was.
+    fn passing(&self, look: fn(&Taken, &dyn Val) -> Result<(), ExecutionError>) -> Function {
+        let taken = self.0.clone();
+        Box::new(move |call| {
+            let value = next(call)?;
+            look(&taken, &*value).map(|()| value)
+        })
+    }
+}
+
+/// What a function is called on, and then its arguments, one after the other.
+fn next<'c, 'v>(call: &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> {
+    match call.this.take() {
+        Some(this) => Ok(this),
+        None if call.args.is_empty() => Err(refused(call.name, "an argument is missing")),
+        None => Ok(call.args.remove(0)),
     }
 }
 
@@ -89,104 +114,133 @@ impl Taken {
         }
     }
 
-    /// As CEL's own, with each pattern made ready once: that takes longer than to look
-    /// for it.
-    fn matches(&self, text: &str, pattern: Arc<String>) -> Result<bool, ExecutionError> {
-        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ready) = patterns.get(&pattern) {
-            return Ok(ready.is_match(text));
-        }
-        self.step(PATTERN_STEPS)?;
-        let ready = RegexBuilder::new(&pattern).size_limit(PATTERN_BYTES).build();
-        let ready = ready.map_err(|why| refused("matches", format!("`{pattern}` is no pattern: {why}")))?;
-        let is_match = ready.is_match(text);
-        if patterns.len() < KEPT_PATTERNS {
-            patterns.insert(pattern, ready);
-        }
-        Ok(is_match)
-    }
-
-    fn make(&self, value: &Value) -> Result<(), ExecutionError> {
-        self.make_bytes(match value {
-            Value::String(text) => text.len(),
-            Value::List(items) => items.len() * ITEM_BYTES,
-            _ => 0,
-        })
+    fn make(&self, value: &dyn Val) -> Result<(), ExecutionError> {
+        self.make_bytes(bytes_of(value))
     }
 
     fn make_bytes(&self, bytes: usize) -> Result<(), ExecutionError> {
-        match self.made.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= MAX_MADE {
-            true => Ok(()),
-            false => Err(refused(COUNTED, format!("it makes more than {MAX_MADE} bytes; have an agent compute it"))),
+        if self.made.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= MAX_MADE {
+            return Ok(());
         }
+        // `||` and `exists` go on where one side has failed: not any more.
+        self.steps.store(MAX_STEPS + 1, Ordering::Relaxed);
+        Err(refused(COUNTED, format!("it makes more than {MAX_MADE} bytes; have an agent compute it")))
     }
 }
 
 /// How much there is to go through, in items.
-fn length(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len() / CHARACTERS,
-        Value::Bytes(bytes) => bytes.len() / CHARACTERS,
-        Value::List(items) => items.len() + items.iter().map(length).sum::<usize>(),
-        Value::Map(map) => map.map.len() + map.map.values().map(length).sum::<usize>(),
-        _ => 0,
+fn length(value: &dyn Val) -> usize {
+    measure(value, 1, |text| text / CHARACTERS)
+}
+
+/// How much memory a value takes, about.
+fn bytes_of(value: &dyn Val) -> usize {
+    measure(value, VALUE_BYTES, |text| text)
+}
+
+/// A value and all within it, at so much each, and their text at so much for its length.
+fn measure(value: &dyn Val, each: usize, text: fn(usize) -> usize) -> usize {
+    let inner = |value: &dyn Val| measure(value, each, text);
+    if let Some(list) = value.downcast_ref::<CelList>() {
+        return each + list.inner().iter().map(|item| inner(item.as_ref())).sum::<usize>();
     }
+    if let Some(map) = value.downcast_ref::<CelMap>() {
+        return each + map.inner().iter().map(|(key, value)| inner(key.inner()) + inner(value.as_ref())).sum::<usize>();
+    }
+    let long = value.downcast_ref::<CelString>().map(|text| text.inner().len());
+    let long = long.or_else(|| value.downcast_ref::<CelBytes>().map(|bytes| bytes.inner().len()));
+    each + long.map_or(0, text)
 }
 
 fn refused(function: &str, message: impl Into<String>) -> ExecutionError {
     ExecutionError::function_error(function, message.into())
 }
 
-/// The keys of a map in their order, which CEL leaves open; anything else as it is.
-fn in_order(range: Value) -> Value {
-    let Value::Map(map) = range else { return range };
-    let mut keys: Vec<&Key> = map.map.keys().collect();
+/// The keys of a map in their order, which CEL leaves open; anything else as it is. A
+/// loop copies each item that it comes by.
+fn in_order<'c, 'v>(taken: &Taken, call: &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> {
+    let range = next(call)?;
+    let Some(map) = range.downcast_ref::<CelMap>() else {
+        taken.step(length(&*range) / ITEMS_A_STEP)?;
+        return Ok(range);
+    };
+    let mut keys: Vec<_> = map.inner().keys().collect();
+    let text: usize = keys.iter().map(|key| length(key.inner())).sum();
+    taken.step(keys.len() + text)?;
     keys.sort();
-    Value::List(Arc::new(keys.into_iter().map(value_of).collect()))
+    let keys: Vec<Box<dyn Val + 'v>> = keys.into_iter().map(|key| key.inner().clone_as_boxed()).collect();
+    Ok(CowVal::owned(CelList::from(keys)))
 }
 
-fn value_of(key: &Key) -> Value {
-    match key {
-        Key::Int(number) => Value::Int(*number),
-        Key::Uint(number) => Value::UInt(*number),
-        Key::Bool(value) => Value::Bool(*value),
-        Key::String(text) => Value::String(text.clone()),
+/// As CEL's own, with each pattern made ready once: that takes longer than to look for
+/// it.
+fn matches<'c, 'v>(taken: &Taken, call: &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> {
+    let (text, pattern) = (next(call)?, next(call)?);
+    let of_text = |value: &dyn Val| match value.downcast_ref::<CelString>() {
+        Some(text) => Ok(text.inner().to_owned()),
+        None => Err(refused("matches", format!("`matches` takes text, and not a {}", value.get_type().name()))),
+    };
+    let (text, pattern) = (of_text(&*text)?, of_text(&*pattern)?);
+    taken.step(text.len() / SEARCHED_A_STEP)?;
+    let mut patterns = taken.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(ready) = patterns.get(&pattern) {
+        return Ok(CowVal::owned(CelBool::from(ready.is_match(&text))));
     }
+    taken.step(PATTERN_STEPS)?;
+    let ready = RegexBuilder::new(&pattern).size_limit(PATTERN_BYTES).build();
+    let ready = ready.map_err(|why| refused("matches", format!("`{pattern}` is no pattern: {why}")))?;
+    let is_match = ready.is_match(&text);
+    if patterns.len() < KEPT_PATTERNS {
+        patterns.insert(pattern, ready);
+    }
+    Ok(CowVal::owned(CelBool::from(is_match)))
 }
 
 /// The sum of a list of numbers; 0 for an empty one.
-fn sum(list: Arc<Vec<Value>>) -> Result<Value, ExecutionError> {
+fn sum<'c, 'v>(taken: &Taken, call: &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> {
+    let list = next(call)?;
+    let wrong = |value: &dyn Val| format!("`sum` takes a list of numbers, and not a {}", value.get_type().name());
+    let items = list.downcast_ref::<CelList>().ok_or_else(|| refused("sum", wrong(&*list)))?.inner();
+    taken.step(items.len() / ITEMS_A_STEP)?;
     let mut whole = Some(0i64);
     let mut float = 0.0;
-    for item in list.iter() {
-        match item {
-            Value::Int(number) => {
-                whole = whole.and_then(|whole| whole.checked_add(*number));
-                float += *number as f64;
-            }
-            Value::Float(number) => {
-                whole = None;
-                float += *number;
-            }
-            other => {
-                return Err(refused("sum", format!("`sum` takes a list of numbers, and one is a {}", other.type_of())));
-            }
+    for item in items {
+        if let Some(number) = item.downcast_ref::<CelInt>().map(|number| *number.inner()) {
+            whole = whole.and_then(|whole| whole.checked_add(number));
+            float += number as f64;
+        } else if let Some(number) = item.downcast_ref::<CelDouble>() {
+            whole = None;
+            float += *number.inner();
+        } else {
+            let of = item.get_type().name();
+            return Err(refused("sum", format!("`sum` takes a list of numbers, and one is a {of}")));
         }
     }
-    Ok(whole.map_or(Value::Float(float), Value::Int))
+    Ok(match whole {
+        Some(whole) => CowVal::owned(CelInt::from(whole)),
+        None => CowVal::owned(CelDouble::from(float)),
+    })
 }
 
 /// A list of text as one, with something between each two.
-fn join(taken: &Taken, list: &[Value], between: &str) -> Result<Value, ExecutionError> {
+fn join<'c, 'v>(taken: &Taken, call: &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> {
+    let (list, between) = (next(call)?, next(call)?);
+    let wrong = |what: &str, value: &dyn Val| {
+        refused(
+            "join",
+            format!("`join` takes a list of text, and text to put between, and {what} a {}", value.get_type().name()),
+        )
+    };
+    let items = list.downcast_ref::<CelList>().ok_or_else(|| wrong("not", &*list))?.inner();
+    let between = between.downcast_ref::<CelString>().ok_or_else(|| wrong("not", &*between))?.inner();
+    taken.step(items.len() / ITEMS_A_STEP)?;
     let mut all = String::new();
-    for (place, item) in list.iter().enumerate() {
-        let Value::String(text) = item else {
-            return Err(refused("join", format!("`join` takes a list of text, and one is a {}", item.type_of())));
-        };
+    for (place, item) in items.iter().enumerate() {
+        let text = item.downcast_ref::<CelString>().ok_or_else(|| wrong("one is", item.as_ref()))?.inner();
         let between = if place == 0 { "" } else { between };
         taken.make_bytes(between.len() + text.len())?;
         all.push_str(between);
         all.push_str(text);
     }
-    Ok(Value::String(Arc::new(all)))
+    Ok(CowVal::owned(CelString::from(all)))
 }

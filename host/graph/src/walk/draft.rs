@@ -41,10 +41,6 @@ impl Draft {
         let members = Vec::with_capacity(left.len());
         Self { node, left, members, then }
     }
-
-    pub(super) fn node(&self) -> NodeIx {
-        self.node
-    }
 }
 
 impl Walk {

@@ -184,6 +184,9 @@ impl Walk {
             return;
         }
         if let Some(about) = self.planners.remove(&ended.run_id) {
+            if !self.is_running(node) {
+                return; // Another replan has sent it round again.
+            }
             return self.asks.push_back(Ask::TakePlan { node, planner: ended.run_id, about });
         }
         if !self.is_running(node) {

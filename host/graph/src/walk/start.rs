@@ -218,7 +218,6 @@ impl Walk {
         }
     }
 
-    /// The runs that a replan looks at: the newest of each node's.
     /// What a replan looks at: the runs of the newest round that have ended, as far as
     /// the graph has heard, and nodes that failed without one.
     fn looked_at(&self, node: NodeIx, replan: &Replan) -> Result<ReplanNode, RunError> {
@@ -226,7 +225,9 @@ impl Walk {
             [] => (0..self.states.len()).filter(|other| *other != node && self.loops.is_before(*other, node)).collect(),
             of => of.iter().map(|(node, _)| *node).collect(),
         };
-        let runs = nodes.iter().flat_map(|node| self.states[*node].runs.iter().copied());
+        // A run whose output does not fit has completed, and is no success.
+        let sound = nodes.iter().filter(|node| !self.states[**node].failed_itself);
+        let runs = sound.flat_map(|node| self.states[*node].runs.iter().copied());
         let mut among: Vec<RunId> = runs.filter(|run| self.ended.contains_key(run)).collect();
         among.sort_unstable();
         among.dedup();
