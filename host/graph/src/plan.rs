@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use pleach_kernel::{Budget, Grant, JoinPolicy, Limits, ParentClose, Priority, Retry, Tightening};
 
-use crate::check;
 use crate::expression::Expression;
 use crate::schema::Schema;
 use crate::source::Span;
@@ -34,21 +33,13 @@ pub struct Plan {
     pub is_tasks: bool,
     /// Found when the plan is first walked.
     pub(crate) loops: OnceLock<Arc<Loops>>,
+    /// Found when it is first asked.
     pub(crate) may_take_long: OnceLock<bool>,
     /// Nodes that are in the file and could not be read, which was told.
     pub(crate) unread: HashSet<String>,
 }
 
 impl Plan {
-    pub(crate) fn loops(&self) -> &Arc<Loops> {
-        self.loops.get_or_init(|| Arc::new(Loops::of(self)))
-    }
-
-    /// Whether it has expressions that may take long.
-    pub fn may_take_long(&self) -> bool {
-        *self.may_take_long.get_or_init(|| check::may_take_long(self))
-    }
-
     /// A node by its id.
     pub fn find(&self, id: &str) -> Option<NodeIx> {
         self.by_id.get(id).copied()

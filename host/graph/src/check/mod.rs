@@ -17,7 +17,6 @@ mod wiring;
 pub(crate) use against::check_against;
 pub(crate) use flow::{Flow, REPLAN, Way};
 pub(crate) use guard::Guards;
-pub(crate) use sites::may_take_long;
 
 use ancestors::come_before;
 

@@ -48,11 +48,15 @@ pub(super) fn each<'a>(plan: &'a Plan, mut show: impl FnMut(Site<'a>)) {
     }
 }
 
-/// Whether a plan has expressions that may take long.
-pub(crate) fn may_take_long(plan: &Plan) -> bool {
-    let mut found = false;
-    each(plan, |site| found |= site.expression.may_take_long());
-    found
+impl Plan {
+    /// Whether it has expressions that may take long.
+    pub fn may_take_long(&self) -> bool {
+        *self.may_take_long.get_or_init(|| {
+            let mut found = false;
+            each(self, |site| found |= site.expression.may_take_long());
+            found
+        })
+    }
 }
 
 fn of_node<'a>(place: NodeIx, node: &'a Node, show: &mut impl FnMut(Site<'a>)) {

@@ -34,6 +34,12 @@ struct Loop {
     nodes: Vec<NodeIx>,
 }
 
+impl Plan {
+    pub(crate) fn loops(&self) -> &Arc<Loops> {
+        self.loops.get_or_init(|| Arc::new(Loops::of(self)))
+    }
+}
+
 impl Loop {
     fn has(&self, node: NodeIx) -> bool {
         self.nodes.binary_search(&node).is_ok()
@@ -41,7 +47,7 @@ impl Loop {
 }
 
 impl Loops {
-    pub(crate) fn of(plan: &Plan) -> Self {
+    fn of(plan: &Plan) -> Self {
         let count = plan.nodes.len();
         // As the checker sees it: what leads back there leads back here.
         let flow = Flow::of(plan);
