@@ -19,7 +19,7 @@ use crate::interrupt::{Interrupt, Interrupts};
 use crate::narrate::Written;
 use crate::output::{Format, Output};
 use crate::place::{self, Place, Root};
-use crate::{artifacts, exit, report, select, stderr, text};
+use crate::{artifacts, exit, graph, report, select, stderr, text};
 use watch::{End, News, Tree};
 
 /// Between two looks at which plugins are missing.
@@ -294,9 +294,12 @@ impl Course {
                     self.output.line(&format!("\n{}", told.trim_end_matches('\n')))?;
                     self.output.line("")?;
                 }
+                if let Some(graph) = &end.graph {
+                    self.output.line(&format!("{}\n", graph::told(graph)))?;
+                }
             }
-            Format::Json => self.listed.push(serde_json::to_value(end.row())?),
-            Format::Ndjson => self.output.json_line(&end.row())?,
+            Format::Json => self.listed.push(serde_json::to_value(end.row()?)?),
+            Format::Ndjson => self.output.json_line(&end.row()?)?,
         }
         if let Some(saving) = &self.saving
             && let Err(error) = saving.save(end.ended.run_id, &body)

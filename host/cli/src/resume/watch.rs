@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pleach_engine::kernel::{Query, RunId, RunView, Usage};
-use pleach_engine::{Ended, Error, EventRecord, Host};
+use pleach_engine::{Ended, Error, EventRecord, GraphReport, Host};
 use serde::Serialize;
 use tokio::sync::mpsc::Sender;
 
@@ -40,6 +40,8 @@ pub struct End {
     run_count: u32,
     /// By the whole tree.
     spent: Usage,
+    /// Of a graph, what became of it.
+    pub graph: Option<GraphReport>,
 }
 
 /// The same, as it is written in JSON.
@@ -136,8 +138,13 @@ impl Tree {
     }
 
     async fn end(&self, ended: Ended) -> Result<End, Error> {
-        let view = self.host.run(self.root).await?.tree(Query::default()).await?;
+        let run = self.host.run(self.root).await?;
+        let view = run.tree(Query::default()).await?;
+        // What spawns for nodes is a graph.
+        let is_graph = view.tree.children.iter().any(|child| child.parent_node_id.is_some());
+        let graph = if is_graph { run.graph_report().await? } else { None };
         Ok(End {
+            graph,
             ended,
             tenant: self.host.tenant().to_string(),
             plugin: view.tree.plugin.clone(),
@@ -148,9 +155,9 @@ impl Tree {
 }
 
 impl End {
-    pub fn row(&self) -> Row<'_> {
-        let Self { ended, tenant, plugin, run_count, spent } = self;
-        Row { tenant, plugin, run_count: *run_count, report: Report::of(ended, spent) }
+    pub fn row(&self) -> anyhow::Result<Row<'_>> {
+        let Self { ended, tenant, plugin, run_count, spent, graph } = self;
+        Ok(Row { tenant, plugin, run_count: *run_count, report: Report::of(ended, spent).with_graph(graph.as_ref())? })
     }
 
     /// The run, what it was, how it ended.

@@ -204,3 +204,24 @@ fn a_published_graph_that_is_run_by_its_name_has_its_table() {
         assert!(done.stdout.contains(told), "`{told}` is missing\n{}", done.told());
     }
 }
+
+/// However it came to its end, and in whichever process.
+#[test]
+fn a_graph_that_is_resumed_has_its_table() {
+    component("plugins/stand-in/stand-in.wasm");
+    let desk = Desk::new();
+    let store = format!("sqlite:{}", desk.path("graphs.db").display());
+    let pleach = |command: &[String], more: &[&str]| {
+        let arguments: Vec<&str> = command.iter().map(String::as_str).chain(["--store", &store]).collect();
+        Done::of(desk.command(&arguments).args(more).current_dir(repository()).output().expect("starting pleach"))
+    };
+    let ran = pleach(&with_tasks("[{id: a, agent: stand-in, input: {}}]"), &["--format", "json"]);
+    let run = ran.json()["run_id"].as_str().expect("an id").to_owned();
+    let resume = ["resume".to_owned(), run];
+    let text = pleach(&resume, &[]);
+    for told in ["\n a ", "\nwall "] {
+        assert!(text.stdout.contains(told), "`{told}` is missing\n{}", text.told());
+    }
+    let json = pleach(&resume, &["--format", "json"]).json();
+    assert!(json.to_string().contains("\"id\":\"a\""), "{json}");
+}
