@@ -149,8 +149,8 @@ async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<
                 None
             }
             // What is asked for in one go does not depend on when others have a turn.
-            Some(Ask::Pause) => {
-                tokio::task::yield_now().await;
+            Some(pause @ Ask::Pause) => {
+                carry_out(plan, walk, calls, pause).await?;
                 continue;
             }
             other => other,
@@ -231,7 +231,7 @@ async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask
             }
             walk.cancelled(node, count);
         }
-        Ask::Pause => {}
+        Ask::Pause => tokio::task::yield_now().await,
         Ask::Stop { node, cancel } => drop(calls.node_cancel(id(node), cancel).await),
         Ask::Evaluate { node, about, replanner, config } => {
             let question = NodeQuestion { about: about.clone(), replanner, config };

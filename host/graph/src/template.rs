@@ -63,6 +63,9 @@ impl Template {
 
     /// Fills it in; the error is for people.
     pub fn render(&self, scope: &dyn Scope) -> Result<Payload, String> {
+        if let Form::Plain(value) = &self.form {
+            return Payload::of(value).map_err(|error| error.to_string());
+        }
         if let Form::One(one) = self.form
             && let Some(path) = self.expressions[one].0.path()
             && let Some(whole) = scope.whole(path)

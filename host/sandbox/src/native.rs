@@ -14,8 +14,9 @@ pub type Running = Pin<Box<dyn Future<Output = Result<Payload, RunError>> + Send
 /// What a native plugin does.
 ///
 /// It is held to what components are held to by construction: the same input and
-/// the same answers have to lead to the same calls. It must not wait for
-/// anything but its calls.
+/// the same answers have to lead to the same calls. What it waits for that is no call
+/// of its own, such as a thread to compute on, it gets without anybody's doing, and
+/// learns nothing by it.
 pub trait Program: Send + Sync + 'static {
     /// Whether its processor time counts as a component's does: by default, it uses none
     /// as far as budgets go.

@@ -181,10 +181,13 @@ impl World {
         }
     }
 
-    /// How often a tree's log could not be written; what a guest was told before
-    /// the last time need not be told again.
+    /// How often a tree's log could not be written, or was taken up: guests that
+    /// were started before the last time have nothing more to say, and what they
+    /// were told and no disk has need not be told again.
     pub(super) fn generation(&self, root: RootId) -> u64 {
-        self.lock().broken.get(&root).copied().unwrap_or(0)
+        let inner = self.lock();
+        let adoptions = inner.disk.get(&root).map_or(0, |tree| tree.adoptions);
+        inner.broken.get(&root).copied().unwrap_or(0) + u64::from(adoptions)
     }
 
     /// The `number`th thing (from 1) that a run was told in this execution, of a
@@ -198,17 +201,10 @@ impl World {
         if inner.dead {
             return;
         }
-        let notes = inner.notes.entry((run, lineage.attempt)).or_default();
-        let before = notes.entry(number).or_insert_with(|| told.clone()).clone();
-        if before == told {
-            return;
-        }
-        // A driver that has not heard yet that its tree's log could not be written may
-        // start a guest, and tell it what never comes to be on disk.
-        if generation > 0 && number > inner.kept(run, lineage.attempt) {
-            inner.notes.entry((run, lineage.attempt)).or_default().insert(number, told);
-        } else {
-            let fault = format!("run {run} was told {} where it had been told {}", brief(&told), brief(&before));
+        let before =
+            inner.notes.entry((run, lineage.attempt)).or_default().entry(number).or_insert_with(|| told.clone());
+        if *before != told {
+            let fault = format!("run {run} was told {} where it had been told {}", brief(&told), brief(before));
             inner.faults.push(fault);
         }
     }
@@ -334,6 +330,9 @@ impl Inner {
             let fault = format!("{root}: {} events were confirmed and {there} are on disk", tree.confirmed);
             self.faults.push(fault);
         }
+        // A driver that has not heard yet that its tree's log could not be written
+        // may have started a guest since, and told it what no disk will ever have.
+        self.forget_untold(|run| run.root == root);
     }
 
     fn die(&mut self) {
@@ -347,23 +346,17 @@ impl Inner {
 
     /// What guests were told and no disk has need not be told again.
     fn forget_untold(&mut self, of: impl Fn(RunId) -> bool) {
-        let mut all = std::mem::take(&mut self.notes);
-        for ((run, attempt), notes) in all.iter_mut().filter(|((run, _), _)| of(*run)) {
-            let kept = self.kept(*run, *attempt);
+        let disk = &self.disk;
+        for ((run, attempt), notes) in self.notes.iter_mut().filter(|((run, _), _)| of(*run)) {
+            let kept = match disk.get(&run.root) {
+                Some(tree) if tree.attempt(*run) == *attempt => {
+                    let journal = tree.journals.get(&run.index).into_iter().flatten();
+                    journal.filter_map(|body| journal::decode(body).ok()).filter(is_noted).count()
+                }
+                // No disk knows of this try, or it is over.
+                Some(_) | None => 0,
+            };
             notes.retain(|number, _| *number <= kept);
-        }
-        self.notes = all;
-    }
-
-    /// How much of what a try was told is on disk.
-    fn kept(&self, run: RunId, attempt: u32) -> usize {
-        match self.disk.get(&run.root) {
-            Some(tree) if tree.attempt(run) == attempt => {
-                let journal = tree.journals.get(&run.index).into_iter().flatten();
-                journal.filter_map(|body| journal::decode(body).ok()).filter(is_noted).count()
-            }
-            // No disk knows of this try, or it is over.
-            Some(_) | None => 0,
         }
     }
 }

@@ -280,8 +280,8 @@ impl<'a> Observer<'a> {
         for (node, planned) in self.plan.nodes.iter().enumerate().filter(|(_, node)| node.kind.is_group()) {
             let join = join_of(&planned.kind);
             let Some(Group { status, decided_at }) = self.groups.get(&node).copied() else {
-                let is_open = self.happened.nodes[node].status == NodeStatus::Running || self.is_spawned(node, run);
-                if let Some(join) = join.filter(|_| is_open && !self.happened.status.is_terminal()) {
+                let is_open = || self.happened.nodes[node].status == NodeStatus::Running || self.is_spawned(node, run);
+                if let Some(join) = join.filter(|_| !self.happened.status.is_terminal() && is_open()) {
                     self.happened.nodes[join].status = NodeStatus::Running;
                 }
                 continue;

@@ -151,22 +151,8 @@ impl Scene {
 
     /// The graph has come to its end, and gave this.
     pub(crate) fn completed(&mut self, output: &str) {
-        let life = ChildLifecycle {
-            child_run_id: id(0),
-            status: Step::Completed,
-            group_id: None,
-            attempt: 1,
-            usage: None,
-            output: Some(Payload::parse(output.to_owned()).expect("JSON")),
-            error: None,
-            reason: None,
-            not_before: None,
-            fate: None,
-            guest_stopped: false,
-            late: None,
-            plugin: None,
-            falls_back_to: None,
-        };
+        let output = Some(Payload::parse(output.to_owned()).expect("JSON"));
+        let life = ChildLifecycle { output, ..life(0, Step::Completed, 1) };
         self.event("", 8_000, Fact::ChildLifecycle(Box::new(life)));
     }
 
@@ -193,6 +179,26 @@ impl Scene {
         scene.group("experts", 3, Some((JoinStatus::Completed, 4_250)));
         scene.judged("good", 4_251, Some("pass"));
         scene
+    }
+}
+
+/// A step of a run's life, with nothing that is not asked for.
+pub(crate) fn life(run: u32, status: Step, attempt: u32) -> ChildLifecycle {
+    ChildLifecycle {
+        child_run_id: id(run),
+        status,
+        group_id: None,
+        attempt,
+        usage: None,
+        output: None,
+        error: None,
+        reason: None,
+        not_before: None,
+        fate: None,
+        guest_stopped: false,
+        late: None,
+        plugin: None,
+        falls_back_to: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Budget: what one evaluation may take. The functions here are put into an
 //! expression when it is compiled; their names cannot be written in one.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,9 +49,10 @@ type Answer<'c, 'v> = Result<CowVal<'c, 'v>, ExecutionError>;
 /// As CEL calls functions.
 type Function = Box<dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> + Send + Sync>;
 
-/// What was taken so far, by one expression or by those of one template.
-#[derive(Clone, Default)]
-pub(crate) struct Budget(Arc<Taken>);
+/// What was taken so far, by one expression or by those of one template. It costs
+/// nothing before something is to be interpreted.
+#[derive(Default)]
+pub(crate) struct Budget(OnceCell<Arc<Taken>>);
 
 #[derive(Default)]
 struct Taken {
@@ -62,7 +64,11 @@ struct Taken {
 impl Budget {
     /// Steps that were taken.
     pub(crate) fn steps(&self) -> usize {
-        self.0.steps.load(Ordering::Relaxed)
+        self.0.get().map_or(0, |taken| taken.steps.load(Ordering::Relaxed))
+    }
+
+    fn taken(&self) -> Arc<Taken> {
+        self.0.get_or_init(Arc::default).clone()
     }
 
     /// Adds the functions that count, and those that the language has beyond CEL's.
@@ -82,14 +88,14 @@ impl Budget {
     }
 
     fn function(&self, body: for<'c, 'v> fn(&Taken, &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v>) -> Function {
-        let taken = self.0.clone();
+        let taken = self.taken();
         Box::new(move |call| body(&taken, call))
     }
 
     /// A function that looks at a value and hands it on as it is: not copied, and of the
     /// type that it was.
     fn passing(&self, look: fn(&Taken, &dyn Val) -> Result<(), ExecutionError>) -> Function {
-        let taken = self.0.clone();
+        let taken = self.taken();
         Box::new(move |call| {
             let value = next(call)?;
             look(&taken, &*value).map(|()| value)

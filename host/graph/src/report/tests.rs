@@ -7,27 +7,12 @@ use pleach_kernel::{
 use serde_json::json;
 
 use super::*;
-use crate::draw::scene::{REVIEW, Scene, id, plan};
+use crate::draw::scene::{self, REVIEW, Scene, id, plan};
 
-/// What one event of a run's life says, with nothing that is not asked for.
+/// A step of a run's life, and what it has used in this try.
 fn life(run: u32, status: Step, attempt: u32) -> ChildLifecycle {
     let usage = Usage { cpu_us: 1_500, host_calls: 1, ..Usage::default() };
-    ChildLifecycle {
-        child_run_id: id(run),
-        status,
-        group_id: None,
-        attempt,
-        usage: Some(usage),
-        output: None,
-        error: None,
-        reason: None,
-        not_before: None,
-        fate: None,
-        guest_stopped: false,
-        late: None,
-        plugin: None,
-        falls_back_to: None,
-    }
+    ChildLifecycle { usage: Some(usage), ..scene::life(run, status, attempt) }
 }
 
 fn told(scene: &mut Scene, run: u32, fact: Fact) {
