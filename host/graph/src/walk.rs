@@ -22,6 +22,7 @@ use serde_json::Value as Json;
 use crate::expression::Budget;
 use crate::plan::{EdgeIx, Kind, NodeIx, OnFailure, Plan};
 use draft::{Draft, PAUSE_AFTER};
+use heard::Decided;
 use loops::Loops;
 use scope::Values;
 
@@ -109,6 +110,9 @@ struct State {
     /// The runs of its newest iteration.
     runs: Vec<RunId>,
     group: Option<Grouped>,
+    /// The join that waits for its group: for the newest, if a replan has led back
+    /// meanwhile.
+    awaited_by: Option<NodeIx>,
     /// Whether it has failed in this iteration without a failed run to show for it.
     failed_itself: bool,
 }
@@ -117,15 +121,13 @@ struct State {
 #[derive(Debug)]
 struct Grouped {
     id: GroupId,
-    /// The join that waits for it.
-    waits: Option<NodeIx>,
     /// What a map has not spawned yet.
     rest: VecDeque<Json>,
     /// The place of the first of those.
     next: u32,
     /// Members that may be added now.
     free: u32,
-    result: Option<Json>,
+    decided: Option<Decided>,
 }
 
 /// Who hears of something that ends.
@@ -163,20 +165,18 @@ pub struct Walk {
     /// Nodes that are under way.
     running: u32,
     by_run: HashMap<RunId, Listener>,
-    by_group: HashMap<GroupId, Listener>,
+    by_group: HashMap<GroupId, NodeIx>,
     /// What ended before its spawn was answered.
     early_runs: HashMap<RunId, Box<EndedRun>>,
     early_groups: HashMap<GroupId, Box<JoinResult>>,
     /// Replanners that were asked, and about what.
     planners: HashMap<RunId, Arc<ReplanNode>>,
-    /// Groups of plans, and what their replan answers when they end.
-    plans: HashMap<GroupId, Json>,
+    /// Groups of plans, and what their replan answers when they end, in which round.
+    plans: HashMap<GroupId, (u32, Json)>,
     /// Whether a run that has ended succeeded; neither, if it was cancelled.
     ended: HashMap<RunId, Option<bool>>,
     /// Items of maps whose groups are not there yet, and the place of the first.
     pending: HashMap<NodeIx, (VecDeque<Json>, u32)>,
-    /// Joins that wait for a group of an earlier round of a loop that they are not in.
-    left_behind: HashMap<GroupId, NodeIx>,
     /// Maps of which members have ended, so that others may be added.
     extendable: Vec<NodeIx>,
     outputs: Vec<(NodeIx, Payload)>,
@@ -218,7 +218,6 @@ impl Walk {
             plans: HashMap::new(),
             ended: HashMap::new(),
             pending: HashMap::new(),
-            left_behind: HashMap::new(),
             extendable: Vec::new(),
             outputs: Vec::new(),
             fatal: None,
@@ -342,6 +341,7 @@ impl Walk {
         self.values.set(node, status, None, Some(error));
         if !ends_all {
             self.settle_all(node, Way::Poisoned);
+            self.forsake(node);
         }
     }
 
@@ -386,6 +386,14 @@ impl Walk {
         self.finish(node, status);
         self.values.set(node, status, None, None);
         self.settle_all(node, way);
+        self.forsake(node);
+    }
+
+    /// Whoever waits for the group of a node learns that there will be none.
+    fn forsake(&mut self, node: NodeIx) {
+        if let Some(join) = self.states[node].awaited_by.take() {
+            self.fail_untold(join, start::no_group());
+        }
     }
 
     fn settle_all(&mut self, node: NodeIx, way: Way) {
@@ -452,7 +460,7 @@ impl Walk {
 impl State {
     fn new(open: u32) -> Self {
         let (status, runs) = (Status::Waiting, Vec::new());
-        Self { status, iteration: 0, open, runs, group: None, failed_itself: false }
+        Self { status, iteration: 0, open, runs, group: None, awaited_by: None, failed_itself: false }
     }
 }
 

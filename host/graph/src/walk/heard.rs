@@ -19,6 +19,27 @@ enum Came {
     Cancelled,
 }
 
+/// What a group was decided as.
+#[derive(Clone, Debug)]
+pub(super) struct Decided {
+    /// The handle of its join, by its place.
+    handle: usize,
+    reason: Arc<str>,
+    /// What its join gives.
+    output: Result<Payload, RunError>,
+}
+
+impl Decided {
+    fn of(result: &Json) -> Self {
+        let text = |field: &str| result[field].as_str().unwrap_or_default();
+        let handle = match text("status") {
+            "empty" => 0,
+            status => JOIN_HANDLES.iter().position(|handle| *handle == status).unwrap_or(2),
+        };
+        Self { handle, reason: text("reason").into(), output: long(result) }
+    }
+}
+
 impl Walk {
     /// The kernel refused what a node has asked for.
     pub fn refused(&mut self, node: NodeIx, error: RunError) {
@@ -42,7 +63,7 @@ impl Walk {
 
     /// A group was spawned for a node.
     pub fn grouped(&mut self, node: NodeIx, group: GroupId, runs: Vec<RunId>) {
-        self.by_group.insert(group, self.listener(node));
+        self.by_group.insert(group, node);
         for run in &runs {
             self.by_run.insert(*run, self.listener(node));
         }
@@ -125,8 +146,8 @@ impl Walk {
         match group {
             // The runs of the plan come first.
             Some(group) => {
-                self.plans.insert(group, answer);
-                self.by_group.insert(group, self.listener(node));
+                self.plans.insert(group, (self.states[node].iteration, answer));
+                self.by_group.insert(group, node);
                 if let Some(result) = self.early_groups.remove(&group) {
                     self.hear_group(*result);
                 }
@@ -173,10 +194,9 @@ impl Walk {
         if listener.iteration != self.states[node].iteration {
             return;
         }
-        if ended.member.is_some() {
-            if let Some(group) = &mut self.states[node].group {
-                group.free += 1;
-            }
+        if let Some((of, _)) = ended.member {
+            let Some(group) = self.states[node].group.as_mut().filter(|group| group.id == of) else { return };
+            group.free += 1;
             // All that has ended by now makes room at once.
             if !self.extendable.contains(&node) {
                 self.extendable.push(node);
@@ -236,24 +256,20 @@ impl Walk {
     }
 
     fn hear_group(&mut self, result: JoinResult) {
-        let Some(listener) = self.by_group.remove(&result.group_id) else { return };
+        let Some(node) = self.by_group.remove(&result.group_id) else { return };
         for member in &result.outputs {
             self.by_run.remove(&member.run_id);
             self.note_end(member.run_id, member.status);
         }
-        let node = listener.node;
-        if let Some(answer) = self.plans.remove(&result.group_id) {
+        if let Some((iteration, answer)) = self.plans.remove(&result.group_id) {
             // Unless another replan has sent it round again.
-            if listener.iteration == self.states[node].iteration && self.is_running(node) {
+            if iteration == self.states[node].iteration && self.is_running(node) {
                 self.planned(node, answer, &result);
             }
             return;
         }
-        if let Some(join) = self.left_behind.remove(&result.group_id) {
-            let result = self.result_of(node, &result);
-            return self.joined(join, result);
-        }
-        if listener.iteration != self.states[node].iteration {
+        // Nor is a group of an earlier round what anybody waits for.
+        if self.states[node].group.as_ref().is_none_or(|group| group.id != result.group_id) {
             return;
         }
         if let Kind::AgentCall { .. } = self.plan.nodes[node].kind {
@@ -268,13 +284,8 @@ impl Walk {
             };
             return self.settle_run(node, came);
         }
-        let result = self.result_of(node, &result);
-        let Some(group) = &mut self.states[node].group else { return };
-        group.rest.clear();
-        match group.waits.take() {
-            Some(join) => self.joined(join, result),
-            None => group.result = Some(result),
-        }
+        let decided = Decided::of(&self.result_of(node, &result));
+        self.decide_group(node, decided);
     }
 
     /// A join's result, and the outputs of those that completed and fit.
@@ -290,13 +301,9 @@ impl Walk {
     }
 
     /// What a join waited for is decided.
-    pub(super) fn joined(&mut self, join: NodeIx, result: Json) {
-        let status = result["status"].as_str().unwrap_or_default().to_owned();
-        let handle = match &*status {
-            "empty" => 0,
-            status => JOIN_HANDLES.iter().position(|handle| *handle == status).unwrap_or(2),
-        };
-        let output = match long(&result) {
+    pub(super) fn joined(&mut self, join: NodeIx, decided: Decided) {
+        let Decided { handle, reason, output } = decided;
+        let output = match output {
             Ok(output) => output,
             Err(error) => return self.fail_untold(join, error),
         };
@@ -304,7 +311,6 @@ impl Walk {
         if self.plan.nodes[join].outgoing.is_empty() && handle >= 2 {
             let (status, code) =
                 if handle == 3 { (Status::TimedOut, "timed_out") } else { (Status::Failed, "join_failed") };
-            let reason = result["reason"].as_str().unwrap_or_default();
             return self.fail(
                 join,
                 status,
@@ -333,20 +339,24 @@ impl Walk {
         if group.rest.is_empty() {
             return;
         }
-        group.rest.clear();
-        let (id, waits) = (group.id, group.waits.take());
+        let id = group.id;
         self.by_group.remove(&id);
         let result = json!({
             "group_id": id.to_string(), "status": "failed", "complete": false, "reason": reason,
             "outputs": [], "values": [],
         });
-        match waits {
-            Some(join) => self.joined(join, result),
-            None => {
-                if let Some(group) = &mut self.states[node].group {
-                    group.result = Some(result);
-                }
-            }
+        self.decide_group(node, Decided::of(&result));
+    }
+
+    /// The group of a node is decided, for whoever joins it now or later.
+    fn decide_group(&mut self, node: NodeIx, decided: Decided) {
+        let state = &mut self.states[node];
+        if let Some(group) = &mut state.group {
+            group.rest.clear();
+            group.decided = Some(decided.clone());
+        }
+        if let Some(join) = state.awaited_by.take() {
+            self.joined(join, decided);
         }
     }
 

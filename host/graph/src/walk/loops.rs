@@ -196,12 +196,8 @@ impl Walk {
             self.ready.retain(|other| other != node);
             self.finish(*node, Status::Waiting);
             let state = &mut self.states[*node];
-            if let Some(group) = &state.group
-                && let Some(join) = group.waits.filter(|join| !within(join))
-            {
-                // What waits outside for the group of this round still hears of it.
-                self.left_behind.insert(group.id, join);
-            }
+            // What waits for its group outside the loop waits for the next.
+            state.awaited_by = state.awaited_by.filter(|join| !within(join));
             (state.status, state.open) = (Status::Waiting, open);
             (state.group, state.runs, state.failed_itself) = (None, Vec::new(), false);
         }

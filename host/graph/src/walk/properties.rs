@@ -12,38 +12,73 @@ use crate::plan::Plan;
 use crate::source::Source;
 use crate::{file, link};
 
-/// Nodes that are replans, edges that lead on, and for each replan where it leads back.
-type Drawn = (Vec<bool>, Vec<(usize, usize, u8)>, Vec<usize>);
+/// What each node is, edges that lead on, and for each replan where it leads back.
+type Drawn = (Vec<Drawing>, Vec<(usize, usize, u8)>, Vec<usize>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drawing {
+    Replan,
+    Run,
+    Isolated,
+    Call,
+    Map,
+    Group,
+    Join,
+}
 
 fn drawn() -> impl Strategy<Value = Drawn> {
     (2usize..10).prop_flat_map(|nodes| {
         let edges = proptest::collection::vec((0..nodes, 0..nodes, any::<u8>()), 0..20);
         let back = proptest::collection::vec(0..nodes, nodes);
-        (proptest::collection::vec(any::<bool>(), nodes), edges, back)
+        let kind = prop_oneof![
+            3 => Just(Drawing::Replan),
+            1 => Just(Drawing::Run),
+            1 => Just(Drawing::Isolated),
+            1 => Just(Drawing::Call),
+            1 => Just(Drawing::Map),
+            1 => Just(Drawing::Group),
+            2 => Just(Drawing::Join),
+        ];
+        (proptest::collection::vec(kind, nodes), edges, back)
     })
 }
 
-fn text_of((replans, edges, back): &Drawn) -> String {
+fn text_of((nodes, edges, back): &Drawn) -> String {
     let mut text = "nodes:\n".to_owned();
-    for (place, is_replan) in replans.iter().enumerate() {
-        let kind = match (is_replan, place % 4) {
-            (true, _) => "replan: {max_replans: 2}",
-            (false, 3) => "spawn_run: {target: w, on_failure: isolated}",
-            (false, _) => "spawn_run: {target: w}",
+    let mut all: Vec<(usize, String, usize)> = Vec::new();
+    let mut groups: Vec<usize> = Vec::new();
+    for (place, drawing) in nodes.iter().enumerate() {
+        let kind = match drawing {
+            Drawing::Replan => "replan: {max_replans: 2}".to_owned(),
+            Drawing::Run => "spawn_run: {target: w}".to_owned(),
+            Drawing::Isolated => "spawn_run: {target: w, on_failure: isolated}".to_owned(),
+            Drawing::Call => "agent_call: {target: w, on_failure: isolated}".to_owned(),
+            Drawing::Map => "map: {target: w, over: '[1, 2, 3]', window: 1}".to_owned(),
+            Drawing::Group => "spawn_group: {targets: [{target: w}, {target: w}]}".to_owned(),
+            Drawing::Join => match groups.pop() {
+                Some(group) => {
+                    all.push((group, String::new(), place));
+                    format!("join: {{group: n{group}}}")
+                }
+                None => "spawn_run: {target: w}".to_owned(),
+            },
         };
+        if matches!(drawing, Drawing::Map | Drawing::Group) {
+            groups.push(place);
+        }
         text.push_str(&format!("  n{place}: {{{kind}}}\n"));
     }
-    text.push_str("edges:\n");
-    let mut edge = |from: usize, handle: &str, to: usize| {
-        text.push_str(&format!("- {{from: n{from}{handle}, to: n{to}}}\n"));
-    };
     for (one, other, handle) in edges.iter().filter(|(one, other, _)| one != other) {
         let (from, to) = (one.min(other), one.max(other));
         let handle = ["", ".replan", ".continue", ".continue"][usize::from(handle % 4)];
-        edge(*from, if replans[*from] { handle } else { "" }, *to);
+        let handle = if nodes[*from] == Drawing::Replan { handle } else { "" };
+        all.push((*from, handle.to_owned(), *to));
     }
-    for (replan, to) in back.iter().enumerate().filter(|(place, to)| replans[*place] && *to < place) {
-        edge(replan, ".replan", *to);
+    let replans = nodes.iter().zip(back).enumerate().filter(|(_, (drawing, _))| **drawing == Drawing::Replan);
+    all.extend(replans.filter(|(place, (_, to))| *to < place).map(|(place, (_, to))| (place, ".replan".into(), *to)));
+    text.push_str("edges:\n");
+    for (from, handle, to) in all {
+        text.push_str(&format!("- {{from: n{from}{handle}, to: n{to}}}\n"));
     }
     text
 }
@@ -62,16 +97,16 @@ proptest! {
     /// However loops lie in and beside each other, a walk comes to its end, and by then
     /// every node has had its turn or is skipped.
     #[test]
-    fn every_walk_ends_and_leaves_no_node_waiting(drawn in drawn(), fails in any::<u64>()) {
+    fn every_walk_ends_and_leaves_no_node_waiting(drawn in drawn(), fails in any::<u64>(), order in any::<u64>()) {
         let text = text_of(&drawn);
         let ends = |key: &str| {
             let hash = key.bytes().fold(fails, |hash, byte| hash.rotate_left(7).wrapping_mul(31) ^ u64::from(byte));
             if hash % 3 == 0 { End::Fail } else { End::Ok(json!(key)) }
         };
         let plan = plan_of(&text);
-        let (walk, end) = Kernel::new(&ends).walk_to_end(&plan, &json!({}));
+        let (walk, end) = Kernel::new(&ends).in_order(order).walk_to_end(&plan, &json!({}));
         match end {
-            Err(error) => prop_assert_eq!(&*error.code, "node_failed"),
+            Err(error) => prop_assert_eq!(&*error.code, "node_failed", "{}", text),
             Ok(_) => {
                 let is_left = |node: &usize| matches!(walk.status(*node), Status::Waiting | Status::Running);
                 let left: Vec<usize> = (0..plan.nodes.len()).filter(is_left).collect();

@@ -12,7 +12,8 @@ use serde_json::{Value as Json, json};
 use super::{Ask, Walk};
 use crate::plan::Plan;
 
-/// A kernel that spawns everything, and ends runs in the order of their spawning.
+/// A kernel that spawns everything, and ends runs in the order of their spawning,
+/// unless it is told to end them in another.
 pub(super) struct Kernel<'a> {
     runs: u32,
     groups: u32,
@@ -25,6 +26,7 @@ pub(super) struct Kernel<'a> {
     failed: BTreeMap<RunId, bool>,
     /// Answers `replan`, by who was given them.
     replans: BTreeMap<Arc<str>, u32>,
+    order: u64,
     pub log: Vec<String>,
 }
 
@@ -37,7 +39,27 @@ pub(super) enum End {
 impl<'a> Kernel<'a> {
     pub fn new(ends: &'a dyn Fn(&str) -> End) -> Self {
         let (news, open, failed, replans, log) = Default::default();
-        Self { runs: 0, groups: 0, news, ends, open, failed, replans, log }
+        Self { runs: 0, groups: 0, news, ends, open, failed, replans, order: 0, log }
+    }
+
+    /// Ends runs in an order that follows from a number.
+    pub fn in_order(self, order: u64) -> Self {
+        Self { order, ..self }
+    }
+
+    /// What is heard next. A group is decided after its members have ended.
+    fn next(&mut self) -> Option<Notice> {
+        let most = self.news.len() as u64;
+        let mut at = self.order.checked_rem(most)? as usize;
+        self.order = self.order.rotate_right(5).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if let Notice::Group(group) = &self.news[at] {
+            let of_group = |news: &Notice| match news {
+                Notice::Run(run) => group.outputs.iter().any(|member| member.run_id == run.run_id),
+                Notice::Group(_) => false,
+            };
+            at = self.news.iter().position(of_group).unwrap_or(at);
+        }
+        self.news.remove(at)
     }
 
     fn run(&mut self) -> RunId {
@@ -178,7 +200,9 @@ impl<'a> Kernel<'a> {
             if let Some(end) = walk.end() {
                 return (walk, end);
             }
-            let news = self.news.pop_front().expect("it waits for something that does not come");
+            let news = self.next().unwrap_or_else(|| {
+                panic!("it waits for what does not come: {:?}\n{}", walk.states, self.log.join(" "))
+            });
             walk.hear(news);
         }
     }

@@ -146,15 +146,16 @@ impl Walk {
     }
 
     fn begin_join(&mut self, node: NodeIx, group: Option<NodeIx>) -> Result<(), RunError> {
-        let missing = || {
-            let message = "its group was not spawned: the node that makes it was skipped or has failed";
-            RunError::new("no_group", message)
-        };
-        let of = group.ok_or_else(missing)?;
-        let group = self.states[of].group.as_mut().ok_or_else(missing)?;
-        match group.result.clone() {
-            Some(result) => self.joined(node, result),
-            None => group.waits = Some(node),
+        let of = group.ok_or_else(no_group)?;
+        let state = &mut self.states[of];
+        match state.group.as_ref().map(|group| group.decided.clone()) {
+            Some(Some(decided)) => self.joined(node, decided),
+            Some(None) => state.awaited_by = Some(node),
+            // A replan has sent it round again, and its next group is on its way.
+            None if state.iteration > 0 && matches!(state.status, Status::Waiting | Status::Running) => {
+                state.awaited_by = Some(node);
+            }
+            None => return Err(no_group()),
         }
         Ok(())
     }
@@ -288,8 +289,13 @@ impl Walk {
     /// A group is there.
     pub(super) fn keep_group(&mut self, node: NodeIx, id: pleach_kernel::GroupId) {
         let (rest, next) = self.pending.remove(&node).unwrap_or_default();
-        self.states[node].group = Some(Grouped { id, waits: None, rest, next, free: 0, result: None });
+        self.states[node].group = Some(Grouped { id, rest, next, free: 0, decided: None });
     }
+}
+
+/// Why a join cannot be decided.
+pub(super) fn no_group() -> RunError {
+    RunError::new("no_group", "its group was not spawned: the node that makes it was skipped or has failed")
 }
 
 /// What leaves the graph is as long as a payload may be.

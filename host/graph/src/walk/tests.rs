@@ -10,7 +10,7 @@ use super::scripted::{End, Kernel};
 use crate::plan::Plan;
 use crate::source::Source;
 
-fn plan(text: &str) -> Arc<Plan> {
+pub(super) fn plan(text: &str) -> Arc<Plan> {
     let source = Source::new("g.yaml", format!("spec_version: \"2.0\"\n{text}"));
     Arc::new(crate::compile(&source).into_plan().unwrap_or_else(|problems| panic!("{problems:#?}")))
 }
