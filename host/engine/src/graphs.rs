@@ -232,7 +232,8 @@ async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask
             walk.cancelled(node, count);
         }
         Ask::Pause => tokio::task::yield_now().await,
-        Ask::Stop { node, cancel } => drop(calls.node_cancel(id(node), cancel).await),
+        // It is the graph's own: where that may not, it has ended.
+        Ask::GiveUp { node, group } => calls.give_up_group(id(node), group).await.map_err(|error| told(&error))?,
         Ask::Evaluate { node, about, replanner, config } => {
             let question = NodeQuestion { about: about.clone(), replanner, config };
             match calls.node_evaluate(question).await {

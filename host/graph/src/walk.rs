@@ -37,8 +37,8 @@ pub enum Ask {
     Extend { node: NodeIx, group: GroupId, first: u32, members: Vec<SpawnRequest> },
     /// To be answered with [`Walk::cancelled`], with how many runs were.
     Cancel { node: NodeIx, requests: Vec<Cancel> },
-    /// Needs no answer.
-    Stop { node: NodeIx, cancel: Cancel },
+    /// Has no answer: the group is decided.
+    GiveUp { node: NodeIx, group: GroupId },
     /// To be answered with [`Walk::evaluated`], or with [`Walk::planning`] where a
     /// replanner has to end first.
     Evaluate { node: NodeIx, about: Arc<ReplanNode>, replanner: Option<Arc<str>>, config: Option<Payload> },

@@ -181,6 +181,12 @@ pub enum NodeCall {
         asked: Asked,
         reply: Reply<Vec<RunId>>,
     },
+    /// See [`pleach_kernel::Tree::give_up_group`].
+    GiveUpGroup {
+        group: GroupId,
+        asked: Asked,
+        reply: Reply<()>,
+    },
     Cancel {
         request: Cancel,
         asked: Asked,

@@ -49,6 +49,7 @@ pub mod what {
     pub const NOW: &str = "clock.now";
     pub const REPORT: &str = "progress.report";
     pub const EXTEND_GROUP: &str = "extend_group";
+    pub const GIVE_UP_GROUP: &str = "give_up_group";
     pub const TAKE_PLAN: &str = "take_plan";
     pub const VERDICT: &str = "verdict";
     pub const NEXT: &str = "next";

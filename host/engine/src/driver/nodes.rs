@@ -58,6 +58,11 @@ impl Driver {
                 self.record_answer(run, asked, &answer);
                 self.answers.push(Answer::Extended(reply, answer));
             }
+            NodeCall::GiveUpGroup { group, asked, reply } => {
+                let answer = self.tree.give_up_group(now, run, Surface::Graph, group).map_err(CallError::Denied);
+                self.record_answer(run, asked, &answer);
+                self.answers.push(Answer::GivenUp(reply, answer));
+            }
             NodeCall::Cancel { request, asked, reply } => {
                 let answer = self.tree.cancel_subtree(now, Caller::Run(run), Surface::Graph, &request);
                 let answer = answer.map_err(CallError::Denied);

@@ -8,7 +8,7 @@ use super::lives::{End, live_with};
 use super::scenarios::Scenario;
 
 /// What is played, the graph, and how it ends.
-pub(super) const GRAPHS: [(&str, &str, &str); 23] = [
+pub(super) const GRAPHS: [(&str, &str, &str); 25] = [
     ("a graph: a chain", CHAIN, r#"completed [["answered","slept"],["slept"]]"#),
     ("a graph: a diamond", DIAMOND, r#"completed {"bottom":["reported"]}"#),
     ("a graph: best effort", BEST_EFFORT, r#"completed [["answered"],["slept"]]"#),
@@ -20,6 +20,12 @@ pub(super) const GRAPHS: [(&str, &str, &str); 23] = [
     ("a graph: a group of nobody", EMPTY, r#"completed "empty""#),
     ("a graph: a map with a window smaller than its list", MAP, r#"completed 5"#),
     ("a graph: a map that fails fast with more to come", MAP_FAILS, r#"completed "join_fail_fast""#),
+    (
+        "a graph: a map that is cancelled with more to come",
+        MAP_CANCELLED,
+        r#"completed ["join_given_up",[["slept"]],2]"#,
+    ),
+    ("a graph: a map that is begun anew with more to come", MAP_ANEW, r#"completed ["all_ended",2]"#),
     ("a graph: a router and a judge", CHOICES, r#"completed "pass""#),
     ("a graph: a loop by a rule", LOOP, r#"completed 3"#),
     ("a graph: a loop by an output that does not fit", UNFIT, r#"completed ["answered"]"#),
@@ -158,6 +164,39 @@ nodes:
   out: {output: {value: "${{ nodes.gather.output.reason }}"}}
   sorry: {output: {value: sorry}}
 edges: [{from: all, to: gather}, {from: gather.failed, to: out}, {from: gather, to: sorry}]
+"#;
+
+const MAP_CANCELLED: &str = r#"
+spec_version: "2.0"
+nodes:
+  all: {map: {over: "[5, 100000, 100000, 100000]", target: sim, input: [{sleep: "${{ item }}"}], window: 2}}
+  gather: {join: {}}
+  soon: {spawn_run: {target: sim, input: [{sleep: 50}]}}
+  stop: {cancel_subtree: {node: all}}
+  out: {output: {value: "${{ [nodes.gather.output.reason, nodes.gather.output.values, nodes.stop.output.cancelled_count] }}"}}
+edges: [{from: all, to: gather}, {from: all, to: soon}, {from: soon, to: stop}, {from: gather, to: out}, {from: stop, to: out}]
+"#;
+
+/// The join is on the way of one loop, and the map in another besides.
+const MAP_ANEW: &str = r#"
+spec_version: "2.0"
+nodes:
+  all:
+    map: {over: "has(nodes.again.output) ? [1, 2] : [5, 100000, 100000]", target: sim, input: [{sleep: "${{ item }}"}], window: 1}
+  gather: {join: {}}
+  later: {replan: {of: [all], max_replans: 1}}
+  once: {spawn_run: {target: sim, input: [{sleep: 50}, "${{ has(nodes.again.output) ? 'report' : 'fail' }}"]}}
+  again: {replan: {of: [once], max_replans: 1}}
+  out: {output: {value: "${{ [nodes.gather.output.reason, size(nodes.gather.output.values)] }}"}}
+edges:
+- {from: all, to: gather}
+- {from: gather, to: later}
+- {from: later.replan, to: all}
+- {from: later.continue, to: out}
+- {from: all, to: once}
+- {from: once, to: again}
+- {from: again.replan, to: all}
+- {from: again.continue, to: out}
 "#;
 
 const CHOICES: &str = r#"

@@ -320,32 +320,23 @@ impl Walk {
         self.done(join, output, Some(handle));
     }
 
-    /// A map cannot go on: what it has spawned is cancelled.
+    /// A map cannot go on.
     pub(super) fn give_up_map(&mut self, node: NodeIx, error: RunError) {
-        let live = self.states[node].runs.iter().filter(|run| !self.ended.contains_key(run)).copied();
-        let cancels =
-            live.map(|run| pleach_kernel::Cancel { reason: "map_failed".into(), ..pleach_kernel::Cancel::of(run) });
-        let cancels: Vec<_> = cancels.collect();
         self.states[node].failed_itself = true;
-        self.end_group(node, "map_failed");
-        self.asks.extend(cancels.into_iter().map(|cancel| Ask::Stop { node, cancel }));
+        self.give_up_group(node);
         self.note_failure(node, &error);
     }
 
-    /// A group gets no further members, although it was to have some: the kernel would
-    /// wait for them as long as the join may take, and nobody else has to.
-    pub(super) fn end_group(&mut self, node: NodeIx, reason: &str) {
-        let Some(group) = &mut self.states[node].group else { return };
-        if group.rest.is_empty() {
+    /// A map gets no further members, although it may have been to have some: the kernel
+    /// would wait for them as long as the join may take.
+    pub(super) fn give_up_group(&mut self, node: NodeIx) {
+        if !matches!(self.plan.nodes[node].kind, Kind::Map { .. }) {
             return;
         }
-        let id = group.id;
-        self.by_group.remove(&id);
-        let result = json!({
-            "group_id": id.to_string(), "status": "failed", "complete": false, "reason": reason,
-            "outputs": [], "values": [],
-        });
-        self.decide_group(node, Decided::of(&result));
+        if let Some(group) = self.states[node].group.as_mut().filter(|group| group.decided.is_none()) {
+            group.rest.clear();
+            self.asks.push_back(Ask::GiveUp { node, group: group.id });
+        }
     }
 
     /// The group of a node is decided, for whoever joins it now or later.

@@ -324,10 +324,10 @@ edges:
         &json!({}),
         &["w"],
         expect![[r#"
-        g:0 w +1 g#2:0 w#2 +1 +2 +3
-        g completed, j completed, r completed, w completed, s completed, out completed
-        ["g#2:0","+1","+2","+3"]
-    "#]],
+            g:0 w +1 -g1 g#2:0 w#2 +1 +2 +3
+            g completed, j completed, r completed, w completed, s completed, out completed
+            ["g#2:0","+1","+2","+3"]
+        "#]],
     );
 }
 

@@ -195,6 +195,7 @@ impl Walk {
             // Another replan may have sent it on its way already: it begins once.
             self.ready.retain(|other| other != node);
             self.finish(*node, Status::Waiting);
+            self.give_up_group(*node);
             let state = &mut self.states[*node];
             // What waits for its group outside the loop waits for the next.
             state.awaited_by = state.awaited_by.filter(|join| !within(join));

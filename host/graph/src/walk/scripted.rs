@@ -92,6 +92,12 @@ impl<'a> Kernel<'a> {
             (_, 0) => JoinStatus::Completed,
             _ => JoinStatus::CompletedWithErrors,
         };
+        self.end_group(group_id, outputs, status, "all_ended");
+    }
+
+    fn end_group(&mut self, group_id: GroupId, outputs: Vec<MemberOutcome>, status: JoinStatus, reason: &str) {
+        let count = |wanted| outputs.iter().filter(|member| member.status == wanted).count() as u32;
+        let (success_count, failure_count) = (count(RunStatus::Completed), count(RunStatus::Failed));
         self.news.push_back(Notice::Group(Box::new(JoinResult {
             group_id,
             mode: JoinMode::BestEffort,
@@ -102,7 +108,7 @@ impl<'a> Kernel<'a> {
             failure_count,
             cancelled_count: 0,
             running_count: 0,
-            reason: "all_ended".into(),
+            reason: reason.into(),
             decided_at_seq: 1,
         })));
     }
@@ -153,7 +159,15 @@ impl<'a> Kernel<'a> {
                 walk.extended(node, runs);
             }
             Ask::Cancel { node, requests } => walk.cancelled(node, requests.len() as u32),
-            Ask::Stop { .. } | Ask::Pause => {}
+            Ask::GiveUp { group, .. } => {
+                if let Some((size, members)) = self.open.remove(&group)
+                    && (members.len() as u32) < size
+                {
+                    self.log.push(format!("-g{}", group.index));
+                    self.end_group(group, members, JoinStatus::Failed, "join_given_up");
+                }
+            }
+            Ask::Pause => {}
             Ask::Evaluate { node, about, .. } => {
                 let runs = about.among.iter().filter(|run| self.failed.get(run) == Some(&true)).count();
                 let failed = (runs + about.failed_node_ids.len()) as u32;

@@ -255,7 +255,7 @@ impl Walk {
         self.asks.push_back(Ask::Cancel { node, requests });
         // What a map has not spawned is not spawned any more.
         if let Some(of) = of {
-            self.end_group(of, Cancel::REASON);
+            self.give_up_group(of);
         }
         Ok(())
     }

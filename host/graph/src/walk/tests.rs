@@ -184,10 +184,10 @@ edges: [{from: each, to: all}, {from: each, to: stop}, {from: all, to: out}]
         &json!([1, 2, 3]),
         &[],
         expect![[r#"
-        each:0
-        each completed, all completed, stop completed, out completed
-        "cancelled_by_orchestration"
-    "#]],
+            each:0 -g1
+            each completed, all completed, stop completed, out completed
+            "join_given_up"
+        "#]],
     );
 }
 
@@ -277,4 +277,26 @@ proptest! {
             }
         }
     }
+}
+
+/// What a map has got until then is still there to be joined.
+#[test]
+fn a_map_that_cannot_add_its_last_member_is_given_up() {
+    let text = r#"
+nodes:
+  each: {map: {over: "[1, 2, 3]", target: x, window: 1, input: "${{ 6 / (3 - item) }}", on_failure: isolated}}
+  all: {join: {}}
+  out: {output: {value: "${{ [nodes.all.output.reason, nodes.all.output.values] }}"}}
+edges: [{from: each, to: all}, {from: all, to: out}]
+"#;
+    check(
+        text,
+        &json!({}),
+        &[],
+        expect![[r#"
+        each:0 +1 -g1
+        each completed, all completed, out completed
+        ["join_given_up",["each:0","+1"]]
+    "#]],
+    );
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::admission::{Batch, RESERVED_KEYS, check_key, check_request, derived_key};
-use super::join::Group;
+use super::join::{GIVEN_UP, Group};
 use super::spawn::Asked;
 use crate::command::{CallSite, Caller, JoinMode, JoinPolicy, MAX_GROUP, Spawn, SpawnGroup, SpawnedGroup, Surface};
 use crate::denial::{Code, Denial};
@@ -15,6 +15,7 @@ use crate::tree::{RunIx, Timer, Tree};
 
 const AGENT_CALL: &str = "agent_call";
 const EXTEND: &str = "extend_group";
+const GIVE_UP: &str = "give_up_group";
 
 impl Tree {
     /// Decides on a group of children of `caller`, or on the one that it calls; see
@@ -215,12 +216,8 @@ impl Tree {
         first: usize,
         mut members: Vec<Spawn>,
     ) -> Result<Vec<RunId>, Denial> {
-        self.open_surface(EXTEND, surface)?;
-        let caller = self.live_caller(EXTEND, caller)?;
-        let index = id.index as usize;
-        let Some(group) = self.groups.get(index).filter(|group| id.root == self.id && group.owner == caller) else {
-            return Err(Denial::new(Code::GroupNotFound, EXTEND, format!("group {id} is none of the caller's")));
-        };
+        let (caller, index) = self.own_group(EXTEND, caller, surface, id)?;
+        let group = &self.groups[index];
         let (has, is_open) = (group.members.len(), group.decided.is_none());
         if first > has && is_open {
             let message = format!("the group has {has} members, so the next one is member {has} and not {first}");
@@ -254,6 +251,46 @@ impl Tree {
             runs.extend(before..self.runs.len());
         }
         Ok(runs.into_iter().map(|ix| self.run_id(ix)).collect())
+    }
+
+    /// A caller and the place of its group.
+    fn own_group(
+        &self,
+        action: &'static str,
+        caller: RunId,
+        surface: Surface,
+        id: GroupId,
+    ) -> Result<(RunIx, usize), Denial> {
+        self.open_surface(action, surface)?;
+        let caller = self.live_caller(action, caller)?;
+        let index = id.index as usize;
+        match self.groups.get(index).filter(|group| id.root == self.id && group.owner == caller) {
+            Some(_) => Ok((caller, index)),
+            None => Err(Denial::new(Code::GroupNotFound, action, format!("group {id} is none of the caller's"))),
+        }
+    }
+
+    /// Adds nothing more to a group of the caller's: where it lacks members, it is
+    /// decided as failed, and those that it has and that have not ended are cancelled.
+    /// One that has all its members, or is decided, stays as it is.
+    pub fn give_up_group(
+        &mut self,
+        now: Timestamp,
+        caller: RunId,
+        surface: Surface,
+        group: GroupId,
+    ) -> Result<(), Box<Denial>> {
+        match self.own_group(GIVE_UP, caller, surface, group) {
+            Ok((_, index)) => {
+                self.write_given_up(now, index, GIVEN_UP);
+                self.settle(now);
+                Ok(())
+            }
+            Err(denial) => {
+                let node_id = self.groups.get(group.index as usize).and_then(|group| group.node_id.clone());
+                Err(Box::new(self.deny(now, Caller::Run(caller), surface, node_id, denial)))
+            }
+        }
     }
 
     fn is_asked_again(&self, ix: RunIx, member: &Spawn) -> bool {

@@ -23,6 +23,10 @@ const ACTION: &str = "join";
 /// The reason of a group whose owner has ended before it had added every member.
 const OWNER_ENDED: &str = "join_owner_ended";
 
+/// The reason of a group whose owner adds no more members to it, although it was to have
+/// some.
+pub(super) const GIVEN_UP: &str = "join_given_up";
+
 /// Runs that were spawned together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -281,11 +285,16 @@ impl Tree {
 
     /// A run ends: groups that it has not added all members to never get them.
     pub(crate) fn give_up_groups(&mut self, now: Timestamp, owner: RunIx) {
-        let groups = self.runs[owner].groups.iter().copied();
-        let lacks = |group: &Group| group.decided.is_none() && group.members.len() < group.size() as usize;
-        let lacking: Vec<usize> = groups.filter(|group| lacks(&self.groups[*group])).collect();
-        for group in lacking {
-            self.write_decision(now, group, JoinStatus::Failed, OWNER_ENDED, None);
+        for group in self.runs[owner].groups.clone() {
+            self.write_given_up(now, group, OWNER_ENDED);
+        }
+    }
+
+    /// A group never gets the members that it lacks, if it lacks any.
+    pub(super) fn write_given_up(&mut self, now: Timestamp, index: usize, reason: &'static str) {
+        let group = &self.groups[index];
+        if group.decided.is_none() && group.members.len() < group.size() as usize {
+            self.write_decision(now, index, JoinStatus::Failed, reason, None);
         }
     }
 

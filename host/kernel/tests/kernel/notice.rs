@@ -36,6 +36,12 @@ fn extend(scene: &mut Scene, first: u32, members: &[&str]) -> Result<Vec<u32>, B
     Ok(added.iter().map(|run| run.index).collect())
 }
 
+/// Gives up group 0.
+fn give_up(scene: &mut Scene, caller: u32) -> Result<(), Box<Denial>> {
+    let group = GroupId { root: scene.tree.id(), index: 0 };
+    scene.tree.give_up_group(scene.at(), id(caller), Surface::Graph, group)
+}
+
 #[test]
 fn a_caller_hears_of_its_children_in_the_order_in_which_they_end() {
     let mut scene = Scene::new();
@@ -110,8 +116,38 @@ fn a_quorum_counts_members_that_were_not_added_yet() {
     assert_eq!((result.outputs.len(), result.cancelled_count, result.complete), (2, 2, false));
 }
 
+/// What is there still counts; who is under way, and whoever was to come, is cancelled.
 #[test]
-fn only_its_owner_adds_to_a_group() {
+fn a_group_that_its_owner_gives_up_is_decided_as_failed() {
+    let mut scene = Scene::new();
+    scene.try_group(0, open_group(4, JoinPolicy::default())).unwrap();
+    start(&mut scene, 1..3);
+    scene.ok(1);
+    assert_eq!(give_up(&mut scene, 0), Ok(()));
+    scene.stop(2);
+    heard(&scene, 0, 0, expect!["run 1 `m:0` completed; group 0 Failed (join_given_up); run 2 `m:1` cancelled"]);
+    let result = scene.tree.join_result(GroupId { root: scene.tree.id(), index: 0 }).unwrap();
+    let completed = result.outputs.iter().filter(|member| member.output.is_some()).count();
+    assert_eq!((completed, result.success_count, result.cancelled_count, result.complete), (1, 1, 3, false));
+    let log = scene.log().len();
+    assert_eq!(give_up(&mut scene, 0), Ok(()), "it is decided");
+    assert_eq!(extend(&mut scene, 2, &["a"]), Ok(vec![]), "it is decided");
+    assert_eq!(scene.log().len(), log);
+}
+
+#[test]
+fn a_group_that_has_all_its_members_is_not_given_up() {
+    let mut scene = Scene::new();
+    scene.try_group(0, open_group(2, JoinPolicy::default())).unwrap();
+    start(&mut scene, 1..3);
+    assert_eq!(give_up(&mut scene, 0), Ok(()));
+    scene.ok(1);
+    scene.ok(2);
+    heard(&scene, 0, 0, expect!["run 1 `m:0` completed; run 2 `m:1` completed; group 0 Completed (all_ended)"]);
+}
+
+#[test]
+fn only_its_owner_adds_to_a_group_or_gives_it_up() {
     let mut scene = Scene::new();
     scene.try_group(0, open_group(4, JoinPolicy::default())).unwrap();
     start(&mut scene, 1..3);
@@ -119,6 +155,7 @@ fn only_its_owner_adds_to_a_group() {
     let spawn = || vec![ready(child("a"))];
     let refused = scene.tree.extend_group(scene.at(), id(1), Surface::Guest, group, 2, spawn()).unwrap_err();
     assert_eq!(refused.code, Code::GroupNotFound);
+    assert_eq!(give_up(&mut scene, 1).unwrap_err().code, Code::GroupNotFound);
     let other = GroupId { root: scene.tree.id(), index: 7 };
     let refused = scene.tree.extend_group(scene.at(), id(0), Surface::Guest, other, 2, spawn()).unwrap_err();
     assert_eq!(refused.code, Code::GroupNotFound);

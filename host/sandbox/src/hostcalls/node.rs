@@ -98,6 +98,18 @@ impl HostCalls {
         self.answered(asked, |reply| Call::Node { node, call: Box::new(added(reply)) }).await
     }
 
+    /// Adds nothing more to a group of this run's: where it lacks members, it is decided
+    /// as failed.
+    pub async fn give_up_group(&mut self, node: &Arc<str>, group: GroupId) -> Result<(), CallError> {
+        let (begun, asked) = self.begin_recorded(what::GIVE_UP_GROUP, &group).await?;
+        if let Some(answer) = begun.answer {
+            return self.recall(answer).await;
+        }
+        let node = node.clone();
+        self.answered(asked, |reply| Call::Node { node, call: Box::new(NodeCall::GiveUpGroup { group, asked, reply }) })
+            .await
+    }
+
     /// Stops a run and everything that it caused, for a node.
     pub async fn node_cancel(&mut self, node: &Arc<str>, request: Cancel) -> Result<Cancelled, CallError> {
         let (begun, asked) = self.begin_recorded(what::CANCEL, &request).await?;

@@ -320,6 +320,11 @@ impl Auditor {
             let owner = event.run_id.index as usize;
             must(self.runs[owner].ended.is_some(), "a group is given up when its owner has ended")?;
             must((group.members.len() as u32) < group.size(), "a group that has all its members is decided by them")?;
+        } else if &*decision.reason == "join_given_up" {
+            let owner = event.run_id.index as usize;
+            must(self.runs[owner].ended.is_none(), "a group is given up by an owner that lives")?;
+            must((group.members.len() as u32) < group.size(), "a group that has all its members is decided by them")?;
+            must(decision.status == JoinStatus::Failed, "a group that is given up has failed")?;
         } else if decision.status == JoinStatus::TimedOut {
             must(event.at >= group.created_at.plus_ms(group.spec.timeout_ms), "a join times out when it is due")?;
             must(self.verdict(group).is_none(), "a group that its members decide does not time out")?;

@@ -100,7 +100,8 @@ impl<'a> Simulation<'a> {
             36..56 => self.spawn(),
             56..62 => self.spawn_group(),
             62..66 => self.extend_group(),
-            66..70 => self.join(),
+            66 => self.give_up_group(),
+            67..70 => self.join(),
             70..72 => self.cancel(),
             72..79 => self.evaluate(),
             79..84 => self.apply_plan(),
@@ -223,6 +224,19 @@ impl<'a> Simulation<'a> {
             }
         }
         "extend_group"
+    }
+
+    fn give_up_group(&mut self) -> &'static str {
+        let surface = self.surface();
+        if self.owners.is_empty() {
+            return "give up nothing";
+        }
+        let (group, owner) = *self.dice.pick(&self.owners);
+        let caller = if self.dice.one_in(12) { self.caller() } else { owner };
+        if let Err(denial) = self.tree.give_up_group(self.at(), caller, surface, group) {
+            self.denied(&denial);
+        }
+        "give_up_group"
     }
 
     fn join(&mut self) -> &'static str {
