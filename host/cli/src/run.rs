@@ -225,12 +225,26 @@ impl Run {
         Ok(())
     }
 
+    /// Whoever names a published graph is told all that is wrong with it here at once, as
+    /// with a file, and not at the first node that is refused.
+    async fn check_published(&self, host: &Host, submission: &Submission) -> anyhow::Result<()> {
+        let compiled = host.compile_published(submission).await;
+        let Some(compiled) = compiled.with_context(|| format!("checking `{}`", self.told()))? else { return Ok(()) };
+        let source = compiled.source.clone();
+        // What is merely doubtful is for its author to hear, who published it.
+        match compiled.into_plan() {
+            Ok(_) => Ok(()),
+            Err(problems) => Err(graph::mistake(&source, &problems).into()),
+        }
+    }
+
     async fn carry_out(&self, host: &Host, submission: Submission, interrupts: Interrupts) -> anyhow::Result<Exit> {
         let mut output = Output::stdout();
         let source = submission.graph.clone();
         let mut is_graph = source.is_some();
         let name = submission.graph.as_ref().map_or(&*submission.agent, |graph| graph.name());
         let name = name.split('@').next().unwrap_or_default().to_owned();
+        self.check_published(host, &submission).await?;
         let run = match host.submit(submission).await {
             Ok(run) => run,
             Err(error) => return self.refused(host, error, &mut output).await,

@@ -1,11 +1,15 @@
 //! Compiling: a graph, held against the plugins and the policy of a tenant.
 
+use std::sync::Arc;
+
 use pleach_graph::source::Source;
 use pleach_graph::{Compiled, Surroundings, compile_for};
 use pleach_kernel::{Grant, Policy, Resolution};
 
 use crate::error::Error;
+use crate::graphs;
 use crate::host::{Host, check_policy};
+use crate::submission::Submission;
 
 /// A file of this size takes a few milliseconds, about what another thread would.
 const AT_ONCE_BYTES: usize = 64 << 10;
@@ -20,7 +24,27 @@ impl Host {
 
     /// The same under another policy.
     pub async fn compile_under(&self, source: &Source, policy: Policy) -> Result<Compiled, Error> {
-        self.compile_as(source, policy, None).await
+        self.compile_as(source, policy, None, None).await
+    }
+
+    /// The graph that a submission names as its agent, with all that this host and the
+    /// policy would refuse of it; none where it names no graph. One that is brought along
+    /// is checked when it is submitted. One that is published was checked by itself, and
+    /// is an agent like any other: what it lacks here would show at the node that needs it.
+    pub async fn compile_published(&self, submission: &Submission) -> Result<Option<Compiled>, Error> {
+        if submission.graph.is_some() || submission.program.is_some() {
+            return Ok(None);
+        }
+        self.registry().refresh(self.store().as_ref(), self.tenant()).await?;
+        let Resolution::Found(plugin) = self.registry().resolve(self.tenant(), &submission.agent) else {
+            return Ok(None);
+        };
+        let Some(source) = graphs::read(self.store().as_ref(), &plugin).await? else { return Ok(None) };
+        let policy = match &submission.policy {
+            Some(policy) => policy.clone(),
+            None => self.policy().await?,
+        };
+        self.compile_as(&source, policy, Some(submission.grant.clone()), Some(plugin.name.clone())).await.map(Some)
     }
 
     /// The same for a run that is granted this.
@@ -29,11 +53,12 @@ impl Host {
         source: &Source,
         mut policy: Policy,
         grant: Option<Grant>,
+        name: Option<Arc<str>>,
     ) -> Result<Compiled, Error> {
         check_policy(&policy)?;
         policy.limits = policy.limits.tightest(self.ceilings());
         self.registry().refresh(self.store().as_ref(), self.tenant()).await?;
-        let known = Known { host: self.clone(), policy, grant };
+        let known = Known { host: self.clone(), policy, grant, name };
         if source.text().len() <= AT_ONCE_BYTES {
             return Ok(compile_for(source, &known));
         }
@@ -54,6 +79,7 @@ struct Known {
     host: Host,
     policy: Policy,
     grant: Option<Grant>,
+    name: Option<Arc<str>>,
 }
 
 impl Surroundings for Known {
@@ -63,6 +89,10 @@ impl Surroundings for Known {
 
     fn grant(&self) -> Option<&Grant> {
         self.grant.as_ref()
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     fn resolve(&self, target: &str) -> Option<Resolution> {

@@ -247,10 +247,11 @@ impl Host {
             denial.policy_version = policy.version;
             return Err(Error::Denied(Box::new(denial)));
         }
-        let (plan, warnings) = match self.compile_as(&source, policy.clone(), Some(grant.clone())).await?.accepted() {
-            Ok(accepted) => accepted,
-            Err(problems) => return Err(Error::Graph { file: source, problems }),
-        };
+        let (plan, warnings) =
+            match self.compile_as(&source, policy.clone(), Some(grant.clone()), None).await?.accepted() {
+                Ok(accepted) => accepted,
+                Err(problems) => return Err(Error::Graph { file: source, problems }),
+            };
         let text = source.text().as_bytes().to_vec();
         self.check_stored_bytes("submit", policy, text.len() as u64).await?;
         let digest: Arc<str> = self.store().put_component(text).await?.into();

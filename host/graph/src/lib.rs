@@ -74,6 +74,12 @@ pub trait Surroundings {
         None
     }
 
+    /// What the graph's run is called in policy, where that is not the graph's name: it
+    /// was published under another.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
     /// What a target means in the tenant's registry; none where nobody knows, so
     /// that only the policy is held against it.
     fn resolve(&self, target: &str) -> Option<Resolution>;

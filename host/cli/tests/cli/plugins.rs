@@ -119,3 +119,21 @@ fn a_graph_that_cannot_be_published_says_why() {
     desk.expect(2, &["plugin", "inspect", "root.yaml"]).says(&["it is a graph", "pleach graph show"]);
     desk.expect(2, &["plugin", "publish", "gone.yaml"]).says(&["`gone.yaml`", "hint:"]);
 }
+
+/// As a graph that is run from its file is: before anything is spawned.
+#[test]
+fn a_published_graph_that_is_run_by_its_name_is_checked_first() {
+    let desk = Desk::new();
+    desk.file(
+        "graph.yaml",
+        &GRAPH.replace("  out:", "  one: {spawn_run: {target: echo}}\n  two: {spawn_run: {target: gone}}\n  out:"),
+    );
+    desk.file("policy.yaml", "scopes: [\"spawn:*\"]\ntargets: [nobody]\norchestrators: {pair: {targets: [echo]}}\n");
+    desk.expect(0, &["plugin", "publish", &guest("echo")]);
+    desk.expect(0, &["plugin", "publish", "graph.yaml", "--name", "pair"]);
+    let refused = desk.expect(2, &["run", "pair", "--policy", "policy.yaml"]);
+    refused.says(&["the graph `pair` cannot be run", "error[target_not_found]", "error[scope_required]", "--grant"]);
+    // Policy knows it by the name that it was published under.
+    assert!(!refused.stderr.contains("target_not_allowlisted"), "{}", refused.told());
+    assert_eq!(desk.expect(0, &["runs"]).stdout, "no runs\n");
+}

@@ -12,8 +12,9 @@ use crate::plan::Plan;
 
 /// Tells what this host would refuse.
 pub(crate) fn check_against(plan: &Plan, surroundings: &dyn Surroundings, found: &mut Diagnostics) {
-    targets::check(plan, surroundings, found);
-    limits::check(plan, surroundings.policy(), found);
+    let name = surroundings.name().unwrap_or(&plan.name);
+    targets::check(plan, name, surroundings, found);
+    limits::check(plan, name, surroundings.policy(), found);
 }
 
 #[cfg(test)]

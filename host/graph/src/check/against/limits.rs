@@ -8,9 +8,9 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan::{Kind, Node, Plan};
 use crate::source::Span;
 
-pub(super) fn check(plan: &Plan, policy: &Policy, found: &mut Diagnostics) {
+pub(super) fn check(plan: &Plan, name: &str, policy: &Policy, found: &mut Diagnostics) {
     // As a root run of this name is admitted.
-    let limits = policy.tighten(&plan.name, &plan.settings.tighten(&policy.limits));
+    let limits = policy.tighten(name, &plan.settings.tighten(&policy.limits));
     admission(plan, policy, &limits, found);
     let flow = Flow::of(plan);
     let guards = Guards::of(plan, &flow);

@@ -18,7 +18,7 @@ struct Use<'a> {
     run: Option<&'a RunPlan>,
 }
 
-pub(super) fn check(plan: &Plan, surroundings: &dyn Surroundings, found: &mut Diagnostics) {
+pub(super) fn check(plan: &Plan, graph: &str, surroundings: &dyn Surroundings, found: &mut Diagnostics) {
     cancels(plan, surroundings, found);
     let mut known: HashMap<&str, Option<Resolution>> = HashMap::new();
     let mut is_empty_told = false;
@@ -45,8 +45,8 @@ pub(super) fn check(plan: &Plan, surroundings: &dyn Surroundings, found: &mut Di
                 name_of(one.target).to_owned()
             }
         };
-        allowlist(plan, surroundings.policy(), &name, &one, &mut is_empty_told, found);
-        scopes(plan, surroundings, &name, &one, found);
+        allowlist(graph, surroundings.policy(), &name, &one, &mut is_empty_told, found);
+        scopes(graph, surroundings, &name, &one, found);
     }
 }
 
@@ -141,16 +141,15 @@ fn with_article(role: Role) -> &'static str {
 }
 
 fn allowlist(
-    plan: &Plan,
+    graph: &str,
     policy: &Policy,
     name: &str,
     one: &Use<'_>,
     is_empty_told: &mut bool,
     found: &mut Diagnostics,
 ) {
-    let graph = &plan.name;
     let allowed = policy.targets_of(graph);
-    let list = match policy.orchestrators.contains_key(&**graph) {
+    let list = match policy.orchestrators.contains_key(graph) {
         true => format!("`orchestrators.{graph}.targets`"),
         false => "`targets`".to_owned(),
     };
@@ -168,7 +167,7 @@ fn allowlist(
 }
 
 /// The scopes that the graph itself needs for it, and those that it hands on.
-fn scopes(plan: &Plan, surroundings: &dyn Surroundings, name: &str, one: &Use<'_>, found: &mut Diagnostics) {
+fn scopes(graph: &str, surroundings: &dyn Surroundings, name: &str, one: &Use<'_>, found: &mut Diagnostics) {
     let policy = surroundings.policy();
     if let Ok(scope) = Scope::exact("spawn", name) {
         needs(surroundings, &scope, one.span, found);
@@ -185,12 +184,12 @@ fn scopes(plan: &Plan, surroundings: &dyn Surroundings, name: &str, one: &Use<'_
     }
     for (place, scope) in run.scopes.scopes().enumerate() {
         let span = run.scope_spans.get(place).copied().unwrap_or(run.target_span);
-        if !policy.hands_on(&plan.name, scope) {
+        if !policy.hands_on(graph, scope) {
             let within = match covered(&policy.scopes, scope) {
-                true => format!("`orchestrators.{}.scopes`", plan.name),
+                true => format!("`orchestrators.{graph}.scopes`"),
                 false => "`scopes`".to_owned(),
             };
-            let message = format!("policy does not let the graph `{}` hand on `{scope}`", plan.name);
+            let message = format!("policy does not let the graph `{graph}` hand on `{scope}`");
             let hint = format!("add a scope that covers it to {within} in the policy, or ask for less");
             found.push(Diagnostic::error("scope_exceeds_policy", span, message).hint(hint));
         } else if surroundings.grant().is_some_and(|grant| !covered(grant.can_delegate(), scope)) {
