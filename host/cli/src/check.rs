@@ -89,9 +89,13 @@ impl Check {
         }
         if !self.no_registry {
             let store = text::line(&place.store);
+            let unknown = match policy {
+                Some(_) => "whether the plugins are there",
+                None => "whether the plugins are there and what the tenant allows",
+            };
             stderr::line(&format!(
-                "note: there is no store `{store}`, so it is not checked whether the plugins are there and what the \
-                 tenant allows; name one with --store, or leave it at that with --no-registry"
+                "note: there is no store `{store}`, so it is not checked {unknown}; name another with --store, or leave \
+                 it at that with --no-registry"
             ));
         }
         Ok(match policy {

@@ -51,6 +51,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     }
 }
 
+/// A field that may be left out, and of which `null` is a value like any other.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// To whoever writes a graph, the place is not there.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn inline_schema() -> bool {

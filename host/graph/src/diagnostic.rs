@@ -79,6 +79,11 @@ impl Diagnostics {
         self.errors > 0
     }
 
+    /// Errors so far.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
     /// Whether there is a problem of this kind.
     pub(crate) fn has(&self, code: &str) -> bool {
         self.all.iter().any(|diagnostic| diagnostic.code == code)

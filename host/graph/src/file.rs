@@ -30,6 +30,8 @@ pub(crate) struct File {
 pub(crate) struct Named {
     pub id: At<String>,
     pub node: Node,
+    /// Whether some of it could not be read: nothing is said of what it lacks.
+    pub is_torn: bool,
 }
 
 /// The parts that are read one by one.
@@ -131,8 +133,12 @@ fn read_nodes(part: &Entry, file: &mut File, found: &mut Diagnostics) {
     };
     file.nodes.reserve(entries.len());
     for entry in entries {
+        let before = found.errors();
         match read::<Node>(&entry.value, entry.key_span, found) {
-            Some(node) => file.nodes.push(Named { id: At { value: entry.key.clone(), span: entry.key_span }, node }),
+            Some(node) => {
+                let id = At { value: entry.key.clone(), span: entry.key_span };
+                file.nodes.push(Named { id, node, is_torn: found.errors() > before });
+            }
             None => drop(file.unread.insert(entry.key.clone())),
         }
     }
@@ -158,7 +164,8 @@ fn read_tasks(part: &Entry, file: &mut File, found: &mut Diagnostics) {
         let Task { id, needs, .. } = &task;
         file.edges.extend(needs.iter().map(|need| Edge { from: need.clone(), to: id.clone(), when: None }));
         let id = id.clone();
-        file.nodes.push(Named { id, node: Node::SpawnRun(Box::new(spawn_run(task))) });
+        // What a run has to have, it has where it was read at all.
+        file.nodes.push(Named { id, node: Node::SpawnRun(Box::new(spawn_run(task))), is_torn: false });
     }
 }
 

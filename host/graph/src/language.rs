@@ -88,7 +88,7 @@ mod tests {
     const GRAPHS: [&str; 3] = [
         "spec_version: \"2.0\"\ntasks:\n- {id: a, agent: x, retry: {max_attempts: 3, backoff: exponential}}\n- {id: b, agent: y, needs: [a]}\n",
         "spec_version: \"2.0\"\nname: g\npolicy: {max_fanout: 3}\nnodes:\n  g: {spawn_group: {targets: [{target: a, scopes: ['fs.read:x']}]}}\n  j:\n    join:\n  o: {output: {value: [\"${{ nodes.j.output }}\"]}}\nedges:\n- {from: g, to: j}\n- {from: j, to: o}\n",
-        "spec_version: \"2.0\"\nnodes:\n  m: {map: {over: input.l, target: a, window: 3}}\n  j: {join: {mode: first_success, timeout_ms: 5}}\n  k: {judge: {score: nodes.j.output.x, threshold: 0.5}}\n  r: {router: {route_key: input.k, routes: [{name: x, equals: 1}]}}\n  p: {replan: {when: failed > 1, max_replans: 2}}\n  c: {cancel_subtree: {node: m}}\n  e: {output: {error: {code: bad, message: no}}}\nedges:\n- {from: m, to: j}\n- {from: j, to: k}\n- {from: k.pass, to: r}\n- {from: k.fail, to: p}\n- {from: p.replan, to: m}\n- {from: p.continue, to: e}\n- {from: r, to: c}\n",
+        "spec_version: \"2.0\"\nnodes:\n  m: {map: {over: input.l, target: a, window: 3}}\n  j: {join: {mode: first_success, timeout_ms: 5}}\n  k: {judge: {score: nodes.j.output.success_count, threshold: 0.5}}\n  r: {router: {route_key: input.k, routes: [{name: x, equals: 1}]}}\n  p: {replan: {when: failed > 1, max_replans: 2}}\n  c: {cancel_subtree: {node: m}}\n  e: {output: {error: {code: bad, message: no}}}\nedges:\n- {from: m, to: j}\n- {from: j, to: k}\n- {from: k.pass, to: r}\n- {from: k.fail, to: p}\n- {from: p.replan, to: m}\n- {from: p.continue, to: e}\n- {from: r, to: c}\n",
     ];
 
     #[test]

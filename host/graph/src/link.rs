@@ -41,7 +41,8 @@ const MOST_GUESSES: usize = 20;
 
 pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan {
     let by_id = HashMap::with_capacity(file.nodes.len());
-    let mut linker = Linker { source, found, by_id, kinds: Vec::new(), unread: file.unread, guesses: 0 };
+    let mut linker =
+        Linker { source, found, by_id, joinings: Vec::new(), unread: file.unread, is_torn: false, guesses: 0 };
     let File { settings, nodes, edges, is_tasks, has_unread_edges, .. } = file;
     let name = linker.name(&settings);
     let description = settings.description.clone();
@@ -70,14 +71,23 @@ pub(crate) fn link(file: File, source: &Source, found: &mut Diagnostics) -> Plan
     plan
 }
 
+/// A join on its way to its group.
+struct Joining {
+    place: NodeIx,
+    said: spec::Join,
+    is_torn: bool,
+}
+
 struct Linker<'a> {
     source: &'a Source,
     found: &'a mut Diagnostics,
     by_id: HashMap<Arc<str>, NodeIx>,
     /// What each join says of its group, by the join's place.
-    kinds: Vec<(NodeIx, spec::Join)>,
+    joinings: Vec<Joining>,
     /// Nodes that could not be read: nothing is said of whoever names them.
     unread: HashSet<String>,
+    /// Whether some of the node that is being linked could not be read.
+    is_torn: bool,
     /// Names of nodes that were wrong so far.
     guesses: usize,
 }
@@ -182,7 +192,8 @@ impl Linker<'_> {
         None
     }
 
-    fn node(&mut self, Named { id, node }: Named) -> Node {
+    fn node(&mut self, Named { id, node, is_torn }: Named) -> Node {
+        self.is_torn = is_torn;
         let place = self.by_id[id.as_str()];
         let (kind, handles, on_failure) = self.kind(place, &id, node);
         let (span, handles) = (id.span, handles.into_iter().map(Arc::from).collect());
@@ -217,7 +228,7 @@ impl Linker<'_> {
             spec::Node::Join(node) => {
                 let group = node.group.as_ref().and_then(|group| self.named(group));
                 let group_span = node.group.as_ref().map(|group| group.span);
-                self.kinds.push((place, *node));
+                self.joinings.push(Joining { place, said: *node, is_torn: self.is_torn });
                 (Kind::Join { group, group_span }, text(&JOIN_HANDLES), spec::OnFailure::default())
             }
             spec::Node::Router(node) => {
@@ -276,6 +287,7 @@ impl Linker<'_> {
                 let message = format!("`{}` of the {kind} `{}` is here beside `{}`", other.0, id.value, one.0);
                 self.found.push(Diagnostic::error("two_kinds", second, message).hint("keep one of them"));
             }
+            (None, None) if self.is_torn => {}
             (None, None) => {
                 let message = format!("the {kind} `{}` has neither `{}` nor `{}`", id.value, one.0, other.0);
                 self.found.push(Diagnostic::error("missing_field", id.span, message).hint("give one of them"));
@@ -286,7 +298,7 @@ impl Linker<'_> {
 
     /// A field that means nothing without another.
     fn only_with(&mut self, with: &str, is_there: bool, fields: &[(&str, Option<Span>)]) {
-        for (field, span) in fields.iter().filter(|_| !is_there) {
+        for (field, span) in fields.iter().filter(|_| !is_there && !self.is_torn) {
             if let Some(span) = span {
                 let message = format!("`{field}` means nothing without `{with}`");
                 self.found.push(Diagnostic::error("unused_field", *span, message).hint("leave it out"));
@@ -335,7 +347,7 @@ impl Linker<'_> {
             equals.push(value);
             handles.push(name.value.clone());
         }
-        if node.routes.is_empty() {
+        if node.routes.is_empty() && !self.is_torn {
             let problem =
                 Diagnostic::error("missing_field", id.span, format!("the router `{}` has no routes", id.value));
             self.found.push(problem.hint("a router has at least one route besides `default`"));
@@ -366,7 +378,7 @@ impl Linker<'_> {
             ],
         );
         self.only_with("score", score.is_some(), &[("threshold", node.threshold.as_ref().map(|at| at.span))]);
-        if let (Some(span), None) = (score, &node.threshold) {
+        if let (Some(span), None, false) = (score, &node.threshold, self.is_torn) {
             let problem = Diagnostic::error("missing_field", span, "a `score` needs a `threshold` to be held against");
             self.found.push(problem.hint("write `threshold: 0.8`, or what it has to reach"));
         }

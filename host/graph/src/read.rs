@@ -16,6 +16,7 @@ use serde::forward_to_deserialize_any;
 use crate::at::AT;
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
 use crate::source::Span;
+use crate::text::CEL;
 use crate::tree::{Entry, Tree, Value};
 
 /// Reads a value, and tells all that is wrong with it; none where what is wrong
@@ -66,6 +67,8 @@ fn take_out(tree: &mut Tree, path: &[usize]) -> Option<String> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => None,
     }
 }
+
+const EXPRESSION: &str = "an expression";
 
 /// Stands for the name of a variant where it is missing.
 const KIND: &str = "";
@@ -167,7 +170,10 @@ impl<'a> Reader<'a> {
     fn expected(self, what: &str) -> Failure {
         let failure = Failure::new("wrong_type", format!("expected {what}, found {}", self.tree.value.kind()));
         match (&self.tree.value, what) {
-            (Value::Number(_) | Value::Bool(_), "text") => failure.hint("write it in quotes"),
+            (Value::Number(_) | Value::Bool(_), "text" | EXPRESSION) => failure.hint("write it in quotes"),
+            (Value::List(_) | Value::Map(_), EXPRESSION) => {
+                failure.hint("an expression is text: write it in quotes, such as \"[1, 2, 3]\"")
+            }
             _ => failure,
         }
         .at(self.tree.span)
@@ -221,6 +227,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &str, visitor: V) -> Result<V::Value, Failure> {
         if name == AT {
             return visitor.visit_seq(Placed { reader: self, next: 0 });
+        }
+        if name == CEL {
+            return match self.tree.value {
+                Value::Text(_) => self.deserialize_any(visitor),
+                _ => Err(self.expected(EXPRESSION)),
+            };
         }
         visitor.visit_newtype_struct(self)
     }

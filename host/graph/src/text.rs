@@ -25,6 +25,9 @@ impl Json {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template(pub(crate) Tree);
 
+/// What the reader knows [`Cel`] by.
+pub(crate) const CEL: &str = "pleach expression";
+
 /// An expression in the Common Expression Language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cel(pub(crate) String);
@@ -43,7 +46,19 @@ impl<'de> Deserialize<'de> for Template {
 
 impl<'de> Deserialize<'de> for Cel {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Cel;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an expression")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Cel, E> {
+                Ok(Cel(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_newtype_struct(CEL, Text)
     }
 }
 

@@ -71,16 +71,19 @@ pub(crate) const NAMES: [&str; 10] =
 /// A place in an expression that looks at something from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// The name, and up to two fields: `nodes`, the id, its field.
+    /// The name, and up to three fields: `nodes`, the id, its field, and one of that.
     pub path: Vec<String>,
-    /// The bytes of the expression that say so: from, and how many.
+    /// The bytes of the expression that say so, without the last: from, and how many.
     pub at: (usize, usize),
     /// Whether it only asks whether there is such a field.
     pub has: bool,
 }
 
 /// The most fields of a look that anybody asks for.
-const LOOK_DEPTH: usize = 3;
+const LOOK_DEPTH: usize = 4;
+
+/// Of those, how many are underlined.
+const SHOWN_DEPTH: usize = 3;
 
 /// What was found out about an expression.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ mod cycles;
 mod flow;
 mod guard;
 mod lineage;
+mod outputs;
 mod reach;
 mod references;
 mod results;

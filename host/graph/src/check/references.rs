@@ -1,9 +1,9 @@
 //! References: what expressions look at is there when they are computed.
 
-use super::Graph;
 use super::sites::{self, OF_MAP, OF_REPLAN, Owner, Site};
+use super::{Graph, outputs};
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
-use crate::plan::NodeIx;
+use crate::plan::{Kind, NodeIx};
 use crate::source::Span;
 use crate::types::{self, Look};
 
@@ -39,6 +39,7 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
                 "nodes" => match graph.plan.find(&look.path[1]) {
                     Some(node) => {
                         field(&look.path[1..], &NODE_FIELDS, "a node", span, found);
+                        output(graph, look, span, found);
                         pending.push(look_at(graph, &site, look, node, span));
                     }
                     None if graph.plan.unread.contains(&look.path[1]) => {}
@@ -140,6 +141,28 @@ fn field(path: &[String], known: &[&str], what: &str, span: Span, found: &mut Di
     };
     let message = format!("{what} has no field `{name}`");
     found.push(Diagnostic::error("unknown_field", span, message).hint(hint));
+}
+
+/// What a node gives that the graph itself makes has certain fields.
+fn output(graph: &Graph<'_>, look: &Look, span: Span, found: &mut Diagnostics) {
+    let Some((node, [name, ..])) = outputs::looked_at(graph.plan, &look.path) else { return };
+    let kind = &graph.plan.nodes[node].kind;
+    let Some(fields) = outputs::of(kind) else { return };
+    let known: Vec<&str> = fields.iter().map(|(field, _)| *field).collect();
+    if known.contains(&name.as_str()) {
+        return;
+    }
+    let message = format!("`{}` is a {}, and its output has no field `{name}`", graph.id(node), kind.name());
+    let problem = Diagnostic::error("unknown_field", span, message);
+    found.push(problem.hint(match kind {
+        Kind::SpawnGroup { .. } | Kind::Map { .. } => {
+            "what its members gave is in the output of the `join` that waits for them, as `values`".to_owned()
+        }
+        _ => match most_alike(name, known.iter().copied()) {
+            Some(other) => format!("did you mean `{other}`?"),
+            None => format!("it has `{}`", known.join("`, `")),
+        },
+    }));
 }
 
 fn unknown_node(graph: &Graph<'_>, name: &str, span: Span, guess: bool) -> Diagnostic {

@@ -1,13 +1,14 @@
 //! Results: conditions are booleans, scores are numbers, and a map goes over a list.
 
-use super::Graph;
 use super::sites::{self, Wants};
+use super::{Graph, outputs};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::types::Type;
 
 pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
     sites::each(graph.plan, |site| {
-        let kind = site.expression.kind();
+        let known = site.expression.path().and_then(|path| outputs::type_of(graph.plan, path));
+        let kind = known.unwrap_or(site.expression.kind());
         let (fits, message, hint) = match site.wants {
             Wants::Anything => return,
             Wants::Truth => (kind.can_be(Type::Bool), "a condition is a boolean", "compare it: `… == …`, `… > …`"),

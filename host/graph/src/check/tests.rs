@@ -409,3 +409,59 @@ fn a_long_graph_takes_no_stack() {
         g:20005:23: error[cycle]: `n0` leads to itself (a loop leads back through a `replan`)
         g:20007:10: error[cycle]: these nodes wait for each other: `n0 → n1 → n0` (take one of these edges out, or lead back from the handle `replan` of a `replan` node)"#]].assert_eq(&told);
 }
+
+/// What agents and plugins give is theirs to say.
+#[test]
+fn what_the_graph_makes_has_certain_fields() {
+    check(
+        r#"  g: {map: {over: input.items, target: w}}
+  j: {join: {}}
+  k: {judge: {score: nodes.g.output.values, threshold: 1}}
+  l: {judge: {score: nodes.j.output.status, threshold: 1}}
+  r: {router: {route_key: nodes.l.output.verdict, routes: [{name: x}]}}
+  h: {map: {over: nodes.j.output, target: w, input: "${{ nodes.j.output.value }}"}}
+  a: {spawn_run: {target: w, input: "${{ [nodes.r.output.route, nodes.j.output.values, nodes.l.output.score] }}"}}
+  b: {spawn_run: {target: w, input: "${{ nodes.a.output.whatever }}"}}
+edges:
+- {from: g, to: j}
+- {from: j, to: k}
+- {from: k, to: l}
+- {from: l, to: r}
+- {from: r, to: h}
+- {from: r, to: a}
+- {from: a, to: b}
+"#,
+        expect![[r#"
+            g:5:22: error[unknown_field]: `g` is a map, and its output has no field `values` (what its members gave is in the output of the `join` that waits for them, as `values`)
+            g:6:22: error[type_error]: a score is a number, not text (give a number, such as `1.0`)
+            g:7:27: error[unknown_field]: `l` is a judge, and its output has no field `verdict` (it has `outcome`, `score`, `rationale`)
+            g:8:3: warning[group_never_joined]: nobody waits for the group of `h` (add a `join` node and an edge `{from: h, to: …}`)
+            g:8:19: error[type_error]: a `map` goes over a list, not a map (give a list, such as `input.items`)
+            g:8:58: error[unknown_field]: `j` is a join, and its output has no field `value` (did you mean `values`?)"#]],
+    );
+}
+
+/// Of a node that could not be read whole, nothing is said that may follow from that.
+#[test]
+fn what_could_not_be_read_is_not_missing_too() {
+    check(
+        r#"  a: {spawn_run: {target: w}}
+  j: {judge: {score: nodes.a.output, treshold: 1}}
+  k: {judge: {score: 5, threshold: 1}}
+  r: {router: {route_key: input.k, routes: {name: x}}}
+  m: {map: {over: [1, 2], target: w}}
+  n: {join: {mode: quorum, quorum: many}}
+  o: {join: {mode: some, quorum: 2, group: m}}
+"#,
+        expect![[r#"
+            g:4:3: error[handle_unwired]: `j.pass`, `j.fail` lead nowhere (add an edge for each, or a plain one for all: `{from: j, to: …}`)
+            g:4:22: error[node_cannot_have_run]: `a` cannot have run when `j` does: `a` runs beside `j`, and may be done before it or after it (add an edge: `{from: a, to: j}`)
+            g:4:38: error[unknown_field]: there is no field `treshold` here (did you mean `threshold`?)
+            g:5:3: error[handle_unwired]: `k.pass`, `k.fail` lead nowhere (add an edge for each, or a plain one for all: `{from: k, to: …}`)
+            g:5:22: error[wrong_type]: expected an expression, found an integer (write it in quotes)
+            g:6:44: error[wrong_type]: expected a list, found a map
+            g:7:19: error[wrong_type]: expected an expression, found a list (an expression is text: write it in quotes, such as "[1, 2, 3]")
+            g:8:36: error[wrong_type]: expected an integer, found text
+            g:9:20: error[unknown_name]: there is no `some` here (it is one of `best_effort`, `all`, `fail_fast`, `quorum`, `first_success`)"#]],
+    );
+}

@@ -2,7 +2,7 @@
 
 use pleach_kernel::{JoinMode, JoinPolicy};
 
-use super::Linker;
+use super::{Joining, Linker};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{GroupJoin, Kind, NodeIx, Plan};
 use crate::spec;
@@ -10,7 +10,8 @@ use crate::spec;
 impl Linker<'_> {
     /// Gives every group what its join says, and every join its group.
     pub(super) fn joins(&mut self, plan: &mut Plan) {
-        for (place, said) in std::mem::take(&mut self.kinds) {
+        for Joining { place, said, is_torn } in std::mem::take(&mut self.joinings) {
+            self.is_torn = is_torn;
             let Some(group) = self.group_of(plan, place, &said) else { continue };
             if let Kind::Join { group: named, .. } = &mut plan.nodes[place].kind {
                 *named = Some(group);
@@ -55,7 +56,7 @@ impl Linker<'_> {
             return None;
         }
         let before = join.incoming.iter().map(|edge| plan.edges[*edge].from);
-        if join.lost.incoming {
+        if join.lost.incoming || self.is_torn {
             return None;
         }
         let mut groups: Vec<NodeIx> = before.filter(|node| plan.nodes[*node].kind.is_group()).collect();
@@ -88,6 +89,7 @@ impl Linker<'_> {
         };
         let (span, message, hint) = match (&said.quorum, is_quorum) {
             (None, false) => return,
+            (None, true) | (Some(_), false) if self.is_torn => return,
             (None, true) => {
                 let span = said.mode.as_ref().map_or(plan.nodes[place].span, |mode| mode.span);
                 (span, "mode `quorum` needs a quorum".to_owned(), "write `quorum: 2`, or how many have to complete")

@@ -128,10 +128,10 @@ pub struct Router {
     #[serde(default)]
     pub target: Option<At<String>>,
     /// With `target`: what is routed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub input: Option<At<Template>>,
     /// With `target`: settings for the plugin.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub config: Option<At<Template>>,
     /// With `target`: as in `spawn_run`.
     #[serde(default)]
@@ -151,7 +151,7 @@ pub struct Route {
     /// The handle.
     pub name: At<String>,
     /// What `route_key` has to be, compared strictly: `1` is not `"1"`. The name unless given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub equals: Option<At<Json>>,
 }
 
@@ -169,10 +169,10 @@ pub struct Judge {
     #[serde(default)]
     pub target: Option<At<String>>,
     /// With `target`: what is judged.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub input: Option<At<Template>>,
     /// With `target`: by what it is judged.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub criteria: Option<At<Template>>,
     /// With `target`: as in `spawn_run`.
     #[serde(default)]
@@ -199,7 +199,7 @@ pub struct Replan {
     #[serde(default)]
     pub target: Option<At<String>>,
     /// With `target`: settings for the plugin.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub config: Option<At<Template>>,
     /// The most times that it answers `replan`. The policy's unless given.
     #[serde(default)]

@@ -15,7 +15,7 @@ macro_rules! spawning {
         pub struct $name {
             $($own)*
             /// What the run is given: JSON, in which any text may contain `${{ … }}`. `{}` unless given.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "crate::at::given")]
             pub input: Option<At<$crate::text::Template>>,
             /// The scopes that the run may use.
             #[serde(default)]

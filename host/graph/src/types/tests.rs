@@ -147,8 +147,8 @@ fn what_an_expression_looks_at_has_a_place() {
         });
         told.collect::<Vec<_>>().join(", ")
     };
-    assert_eq!(looks("nodes.a.output.x.y"), "nodes/a/output [nodes.a.output.x.y]");
-    assert_eq!(looks("'ö' + nodes.a.output.x"), "nodes/a/output [nodes.a.output]");
+    assert_eq!(looks("nodes.a.output.x.y"), "nodes/a/output/x [nodes.a.output.x.y]");
+    assert_eq!(looks("'ö' + nodes.a.output.x"), "nodes/a/output/x [nodes.a.output]");
     assert_eq!(looks("has(nodes.a.output) && item > 1"), "nodes/a/output? [nodes.a.output], item [item]");
     assert_eq!(looks("nodes[\"b-c\"] . status == 'x'"), "nodes/b-c/status [nodes[\"b-c\"] . status]");
     assert_eq!(looks("input.l.map(x, x + y)"), "input/l [input.l], y [y]");

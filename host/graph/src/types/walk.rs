@@ -5,7 +5,7 @@ use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo};
 
 use super::operators::Refusal;
-use super::{LOOK_DEPTH, Look, Reading, Type, calls, of_path, operators, place};
+use super::{LOOK_DEPTH, Look, Reading, SHOWN_DEPTH, Type, calls, of_path, operators, place};
 use crate::expression::Mistake;
 
 pub(super) fn read(expression: &IdedExpr, info: &SourceInfo, text: &str) -> Reading {
@@ -111,7 +111,7 @@ impl Walk<'_> {
             self.doubt(expr, (why, None));
         }
         let path: Vec<String> = path.into_iter().take(LOOK_DEPTH).collect();
-        let at = place::of_look(self.text, self.info, root, path.len());
+        let at = place::of_look(self.text, self.info, root, path.len().min(SHOWN_DEPTH));
         self.looks.push(Look { path, at, has });
         if has { Type::Bool } else { kind }
     }

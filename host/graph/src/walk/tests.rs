@@ -300,3 +300,45 @@ edges: [{from: each, to: all}, {from: all, to: out}]
     "#]],
     );
 }
+
+#[test]
+fn null_is_a_value_like_any_other() {
+    let text = r#"
+nodes:
+  kind: {router: {route_key: "input.kind", routes: [{name: none, equals: null}, {name: "null"}]}}
+  out: {output: {value: nothing}}
+  text: {output: {value: text}}
+  other: {spawn_run: {target: x, input: null, input_schema: {type: "null"}}}
+edges: [{from: kind.none, to: out}, {from: kind.null, to: text}, {from: kind.default, to: other}]
+"#;
+    check(
+        text,
+        &json!({"kind": null}),
+        &[],
+        expect![[r#"
+
+        kind completed, out completed, text skipped, other skipped
+        "nothing"
+    "#]],
+    );
+    check(
+        text,
+        &json!({"kind": "null"}),
+        &[],
+        expect![[r#"
+
+        kind completed, out skipped, text completed, other skipped
+        "text"
+    "#]],
+    );
+    check(
+        text,
+        &json!({"kind": 0}),
+        &[],
+        expect![[r#"
+        other
+        kind completed, out skipped, text skipped, other completed
+        no_output: graph g has reached none of its outputs
+    "#]],
+    );
+}

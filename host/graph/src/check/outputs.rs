@@ -1,0 +1,72 @@
+//! Outputs: what nodes give that the graph itself makes, field by field. What agents
+//! and plugins give is theirs.
+
+use crate::plan::{Kind, NodeIx, Plan};
+use crate::types::Type;
+
+type Fields = &'static [(&'static str, Type)];
+
+const DETACHED: Fields = &[("run_id", Type::Text)];
+const GROUP: Fields = &[("group_id", Type::Text), ("run_ids", Type::List)];
+const JOIN: Fields = &[
+    ("status", Type::Text),
+    ("values", Type::List),
+    ("outputs", Type::List),
+    ("success_count", Type::Int),
+    ("failure_count", Type::Int),
+    ("cancelled_count", Type::Int),
+    ("running_count", Type::Int),
+    ("complete", Type::Bool),
+    ("reason", Type::Text),
+    ("mode", Type::Text),
+    ("group_id", Type::Text),
+    ("decided_at_seq", Type::Int),
+];
+const ROUTER: Fields = &[("route", Type::Text), ("rationale", Type::Text)];
+const JUDGE: Fields = &[("outcome", Type::Text), ("score", Type::Any), ("rationale", Type::Text)];
+const REPLAN: Fields = &[
+    ("action", Type::Text),
+    ("failed", Type::Int),
+    ("completed", Type::Int),
+    ("replans_used", Type::Int),
+    ("max_replans", Type::Int),
+    ("reason", Type::Text),
+    ("plan", Type::Map),
+    ("outputs", Type::List),
+    ("values", Type::List),
+];
+const CANCEL: Fields = &[("cancelled_count", Type::Int)];
+
+/// The fields of a node's output; none where nobody knows them before it runs.
+pub(super) fn of(kind: &Kind) -> Option<Fields> {
+    match kind {
+        Kind::SpawnRun { wait: false, .. } => Some(DETACHED),
+        Kind::SpawnGroup { .. } | Kind::Map { .. } => Some(GROUP),
+        Kind::Join { .. } => Some(JOIN),
+        Kind::Router(router) => router.plugin.is_none().then_some(ROUTER),
+        Kind::Judge(judge) => judge.plugin.is_none().then_some(JUDGE),
+        Kind::Replan(_) => Some(REPLAN),
+        Kind::CancelSubtree { .. } => Some(CANCEL),
+        Kind::SpawnRun { wait: true, .. } | Kind::AgentCall { .. } | Kind::Output(_) => None,
+    }
+}
+
+/// The type of a name and its fields, where that is an output of a node, or a field of
+/// one.
+pub(super) fn type_of(plan: &Plan, path: &[String]) -> Option<Type> {
+    let (node, rest) = looked_at(plan, path)?;
+    let fields = of(&plan.nodes[node].kind)?;
+    match rest {
+        [] => Some(Type::Map),
+        [field] => fields.iter().find(|(name, _)| name == field).map(|(_, kind)| *kind),
+        _ => None,
+    }
+}
+
+/// The node whose output a path leads to, and what of it.
+pub(super) fn looked_at<'p>(plan: &Plan, path: &'p [String]) -> Option<(NodeIx, &'p [String])> {
+    match path {
+        [nodes, id, output, rest @ ..] if nodes == "nodes" && output == "output" => Some((plan.find(id)?, rest)),
+        _ => None,
+    }
+}
