@@ -210,6 +210,34 @@ edges: [{from: a, to: all}]
     scene.shut_down().await;
 }
 
+/// A run that gives what its node says it does not has failed, for whoever looks: in the
+/// counts of its group, for a judge of how it stands, and in the log.
+#[tokio::test]
+async fn a_run_whose_output_does_not_fit_has_failed() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  all: {map: {over: input, target: echo, input: "${{ item }}", output_schema: {type: integer}, window: 2}}
+  gather: {join: {}}
+  fine: {output: {value: fine}}
+  out: {output: {value: "${{ [nodes.gather.output.values, nodes.gather.output.failure_count, nodes.gather.output.outputs[1].error.code] }}"}}
+edges:
+- {from: all, to: gather}
+- {from: gather.completed, to: fine}
+- {from: gather, to: out}
+"#;
+    let scene = Scene::new().await;
+    let run = start(&scene, text, json!([1, "two", 3])).await;
+    let ended = wait(&run).await;
+    assert_eq!(ended.status, RunStatus::Completed, "{ended:?}");
+    assert_eq!(ended.output.unwrap().as_str(), r#"[[1,3],1,"output_schema"]"#);
+    let tree = run.tree(pleach_engine::kernel::Query::default()).await.unwrap();
+    let errors = tree.tree.children.iter().filter_map(|child| child.error.as_ref());
+    let errors: Vec<&str> = errors.map(|error| &*error.message).collect();
+    assert_eq!(errors, ["its output does not fit the node `all`: \"two\" is not of type \"integer\""]);
+    scene.shut_down().await;
+}
+
 /// The log says of each node what came of it, also where no run tells.
 #[tokio::test]
 async fn a_node_that_fails_by_itself_is_in_the_log_and_in_the_report() {
@@ -218,7 +246,7 @@ spec_version: "2.0"
 nodes:
   first: {spawn_run: {target: echo, input: 7}}
   blank: {spawn_run: {target: echo, input: "${{ nodes.first.output.name }}", on_failure: isolated}}
-  short: {spawn_run: {target: echo, input: 7, output_schema: {type: string}, on_failure: isolated}}
+  short: {spawn_run: {target: echo, input: "${{ run.depth }}", input_schema: {type: string}, on_failure: isolated}}
   after: {spawn_run: {target: echo, input: 1}}
   stop: {cancel_subtree: {node: first}}
   out: {output: {value: "${{ nodes.first.output }}"}}
@@ -240,7 +268,7 @@ edges: [{from: first, to: blank}, {from: short, to: after}, {from: first, to: st
     let expected = [
         "first completed",
         "blank failed expression_failed",
-        "short failed output_schema",
+        "short failed input_schema",
         "after skipped",
         "stop completed",
         "out completed",

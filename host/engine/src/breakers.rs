@@ -13,12 +13,13 @@ use pleach_kernel::{
 
 /// Failures that say nothing about the plugin: the host's own, and what whoever asked
 /// is to blame for.
-const NOT_THE_PLUGINS: [&str; 6] = [
+const NOT_THE_PLUGINS: [&str; 7] = [
     RunError::BUDGET_EXHAUSTED,
     RunError::CIRCUIT_OPEN,
     "host_failure",
     "invalid_input",
     "journal_unreadable",
+    "output_schema",
     "plugin_unavailable",
 ];
 

@@ -102,6 +102,10 @@ impl Program for Graph {
         true
     }
 
+    fn accepts(&self, node: &str, ordinal: Option<u32>, output: &Payload) -> Result<(), RunError> {
+        self.0.accepts(node, ordinal, output)
+    }
+
     fn run(&self, calls: HostCalls, input: Payload) -> Running {
         Box::pin(walk(self.0.clone(), calls, input))
     }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use pleach_kernel::{Budget, Grant, JoinPolicy, Limits, ParentClose, Priority, Retry, Tightening};
+use pleach_kernel::{Budget, Grant, JoinPolicy, Limits, ParentClose, Payload, Priority, Retry, RunError, Tightening};
 
 use crate::expression::Expression;
 use crate::schema::Schema;
@@ -44,7 +44,22 @@ impl Plan {
     pub fn find(&self, id: &str) -> Option<NodeIx> {
         self.by_id.get(id).copied()
     }
+
+    /// Whether a run of a node, at a place in its group where it has one, gives what the
+    /// node says that it gives. The error is the run's: another try may do better.
+    pub fn accepts(&self, node: &str, ordinal: Option<u32>, output: &Payload) -> Result<(), RunError> {
+        let run = self.find(node).and_then(|node| self.nodes[node].kind.run_at(ordinal));
+        let Some(schema) = run.and_then(|run| run.output_schema.as_ref()) else { return Ok(()) };
+        let json = serde_json::from_str(output.as_str()).map_err(|error| error.to_string());
+        json.and_then(|json| schema.check(&json)).map_err(|why| {
+            let error = RunError::new(OUTPUT_SCHEMA, format!("its output does not fit the node `{node}`: {why}"));
+            RunError { retryable: true, ..error }
+        })
+    }
 }
+
+/// What a run fails with whose output does not fit.
+const OUTPUT_SCHEMA: &str = "output_schema";
 
 /// What holds for the graph as a whole.
 #[derive(Clone, Debug, Default)]
@@ -200,6 +215,15 @@ impl Kind {
     /// Whether it makes a group that a join can wait for.
     pub fn is_group(&self) -> bool {
         matches!(self, Self::SpawnGroup { .. } | Self::Map { .. })
+    }
+
+    /// Of the runs that it spawns by itself, the one at a place in its group, or the only
+    /// one.
+    fn run_at(&self, ordinal: Option<u32>) -> Option<&RunPlan> {
+        match self {
+            Self::SpawnGroup { members, .. } => members.get(ordinal? as usize),
+            _ => self.runs().first(),
+        }
     }
 
     /// The runs that it spawns by itself, as they are planned.

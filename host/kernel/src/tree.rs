@@ -355,6 +355,14 @@ impl Tree {
         self.tenant_queued = queued;
     }
 
+    /// The run of the graph that waits for a run of one of its nodes; none where no graph
+    /// has asked for it, or that has come to its end.
+    pub fn asked_by(&self, run: &Run) -> Option<&Run> {
+        run.node_id.as_ref()?;
+        let graph = &self.runs[run.parent?];
+        (graph.fate.is_none() && !graph.status.is_terminal()).then_some(graph)
+    }
+
     /// Where a run stands.
     pub fn lineage(&self, run: &Run) -> Lineage {
         Lineage {

@@ -116,6 +116,7 @@ fn job(index: u32, input: Payload, permit: LivePermit) -> Job {
     };
     Job {
         lineage,
+        asked_by: None,
         grant: Grant::default(),
         input,
         deadline: None,

@@ -24,6 +24,13 @@ pub trait Program: Send + Sync + 'static {
         false
     }
 
+    /// Whether this is what a node of its own is to give, by its id, and the place in its
+    /// group where it is a member of one. A run that gives anything else has failed.
+    fn accepts(&self, node: &str, ordinal: Option<u32>, output: &Payload) -> Result<(), RunError> {
+        let _ = (node, ordinal, output);
+        Ok(())
+    }
+
     fn run(&self, calls: HostCalls, input: Payload) -> Running;
 }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use pleach_kernel::Role;
+use pleach_kernel::{Payload, Role, RunError};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -66,6 +66,14 @@ impl Plugin {
     /// Whether it was made by [`Plugin::graph`].
     pub fn is_graph(&self) -> bool {
         matches!(self.work, Work::Native { is_graph: true, .. })
+    }
+
+    /// Whether a run that it has asked for may give this; see [`Program::accepts`].
+    pub(crate) fn accepts(&self, node: &str, ordinal: Option<u32>, output: &Payload) -> Result<(), RunError> {
+        match &self.work {
+            Work::Native { program, .. } => program.accepts(node, ordinal, output),
+            Work::Component(_) => Ok(()),
+        }
     }
 
     pub(crate) fn work(&self) -> &Work {

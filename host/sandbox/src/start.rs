@@ -41,6 +41,8 @@ const FUEL_YIELD: u64 = 1_000_000;
 pub struct Job {
     /// Who runs, and which try it is.
     pub lineage: Lineage,
+    /// The graph that has asked for it, which knows what it may give.
+    pub asked_by: Option<Arc<Plugin>>,
     pub grant: Grant,
     pub input: Payload,
     /// Only told to the guest: ending it in time is up to whoever started it.
@@ -195,6 +197,7 @@ pub(crate) struct Begun {
     input: Payload,
     accounts: Option<Arc<dyn Meter>>,
     vitals: Arc<Vitals>,
+    asked_by: Option<Arc<Plugin>>,
     /// Its processor time until the replay is over was charged before.
     is_prepaid: bool,
     finishing: Finishing,
@@ -202,7 +205,8 @@ pub(crate) struct Begun {
 
 impl Begun {
     pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Box<Self> {
-        let Job { lineage, grant, input, deadline, started_at, seed, policy_version, accounts, permit, replay } = job;
+        let Job { lineage, asked_by, grant, input, deadline, started_at, seed, policy_version, .. } = job;
+        let (accounts, permit, replay) = (job.accounts, job.permit, job.replay);
         let (run_id, attempt) = (lineage.run_id, lineage.attempt);
         let (cpu_us, journal) = (replay.cpu_us, JournalLimit::new(limits, replay.size()));
         let vitals = Arc::new(Vitals::new(replay.begin()));
@@ -217,7 +221,7 @@ impl Begun {
         };
         let identity = Identity { lineage, grant, deadline, seed, policy_version };
         let calls = HostCalls::new(identity, started_at, kernel, vitals.clone(), accounts.clone(), journal);
-        Box::new(Self { calls, input, accounts, vitals, is_prepaid: cpu_us.is_some(), finishing })
+        Box::new(Self { calls, input, accounts, vitals, asked_by, is_prepaid: cpu_us.is_some(), finishing })
     }
 
     pub(crate) fn stop(&self) -> Stop {
@@ -236,12 +240,13 @@ impl Begun {
     }
 
     async fn native(self: Box<Self>, program: &dyn Program, is_measured: bool) {
-        let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = *self;
+        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
+        let accepting = Accepting::new(asked_by, &calls);
         let running = program.run(calls, input);
         let run = async move {
             match running.await {
-                Ok(output) => Outcome::Completed(output),
+                Ok(output) => accepting.outcome(output),
                 Err(error) => Outcome::Failed(error),
             }
         };
@@ -257,12 +262,18 @@ impl Begun {
     }
 
     async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
-        let Self { calls, input, accounts, vitals, is_prepaid, mut finishing } = *self;
+        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let mut turns = grounds.spinning.guest();
+        let accepting = Accepting::new(asked_by, &calls);
         // Pinned within the call: the guest, its store and its slot are gone when the
         // call is over, and only then is its end told.
-        let guest = guest_of(component, Guest::new(calls, grounds), &input, grounds);
+        let guest = async {
+            match guest_of(component, Guest::new(calls, grounds), &input, grounds).await {
+                Outcome::Completed(output) => accepting.outcome(output),
+                other => other,
+            }
+        };
         let ending = watch(pin!(guest), &vitals, |poll| {
             account.charge(&vitals, &mut finishing.cpu_us, || {
                 let _computing = grounds.ticker.computing();
@@ -278,6 +289,25 @@ impl Begun {
         })
         .await;
         finishing.with(ending);
+    }
+}
+
+/// The graph that has asked for a run, for which of its nodes, and as which member.
+struct Accepting(Option<(Arc<Plugin>, Arc<str>, Option<u32>)>);
+
+impl Accepting {
+    fn new(asked_by: Option<Arc<Plugin>>, calls: &HostCalls) -> Self {
+        let run = calls.lineage();
+        Self(asked_by.zip(run.parent_node_id.clone()).map(|(graph, node)| (graph, node, run.ordinal)))
+    }
+
+    /// What comes of an output: finding out is paid for like making it.
+    fn outcome(self, output: Payload) -> Outcome {
+        let accepted = self.0.map_or(Ok(()), |(graph, node, ordinal)| graph.accepts(&node, ordinal, &output));
+        match accepted {
+            Ok(()) => Outcome::Completed(output),
+            Err(error) => Outcome::Failed(error),
+        }
     }
 }
 

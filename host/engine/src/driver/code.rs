@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pleach_kernel::{Finish, Outcome, RunError, RunId, Usage};
+use pleach_kernel::{Finish, Outcome, Run, RunError, RunId, Tree, Usage};
 use pleach_sandbox::Plugin;
 
 use super::{Driver, Shared};
@@ -35,17 +35,52 @@ impl Codes {
     }
 }
 
+/// What it takes to start a run.
+#[derive(Clone)]
+pub(super) struct Code {
+    pub plugin: Arc<Plugin>,
+    /// The graph that has asked for it, which knows what it may give.
+    pub asked_by: Option<Arc<Plugin>>,
+}
+
+impl Shared {
+    /// The code for a run, where it is in memory: else the run that lacks its own, which
+    /// may be the graph's. `like` may be the code of another.
+    pub(super) fn code(&self, tree: &Tree, run: &Run, like: Option<&Code>) -> Result<Code, RunId> {
+        let find = |of: &Run, known: Option<&Arc<Plugin>>| {
+            let digest = &of.plugin().digest;
+            let known = known.filter(|plugin| plugin.digest() == digest).cloned();
+            known.or_else(|| self.plugin(digest)).ok_or(of.id)
+        };
+        let graph = tree.asked_by(run);
+        let asked_by = graph.map(|graph| find(graph, like.and_then(|code| code.asked_by.as_ref()))).transpose()?;
+        Ok(Code { plugin: find(run, like.map(|code| &code.plugin))?, asked_by })
+    }
+}
+
 impl Driver {
     /// The code of a run that is to start; where it is not in memory, it is
     /// fetched, and the run waits until then.
-    pub(super) fn code_for(&mut self, run: RunId) -> Option<Arc<Plugin>> {
-        let digest = self.tree.run(run)?.plugin().digest.clone();
-        if let Some(plugin) = self.shared.plugin(&digest) {
-            // It may have come to be there for another tree.
+    pub(super) fn code_for(&mut self, run: RunId) -> Option<Code> {
+        let lacking = match self.shared.code(&self.tree, self.tree.run(run)?, None) {
+            Ok(code) => {
+                // It may have come to be there for another tree.
+                self.code_is_here(code.plugin.digest());
+                return Some(code);
+            }
+            Err(lacking) => lacking,
+        };
+        self.fetch_code_of(lacking);
+        None
+    }
+
+    /// Has the code of a run fetched, unless it is there or on its way.
+    pub(super) fn fetch_code_of(&mut self, run: RunId) {
+        let Some(digest) = self.tree.run(run).map(|run| run.plugin().digest.clone()) else { return };
+        if self.shared.plugin(&digest).is_some() {
+            // It has come to be there for another tree.
             self.code_is_here(&digest);
-            return Some(plugin);
-        }
-        if !self.codes.0.contains_key(&digest) {
+        } else if !self.codes.0.contains_key(&digest) {
             self.codes.0.insert(digest.clone(), false);
             let (shared, mailbox) = (self.shared.clone(), self.mailbox.clone());
             self.shared.runtime.spawn(async move {
@@ -53,7 +88,6 @@ impl Driver {
                 mailbox.send(Input::Loaded { digest, result });
             });
         }
-        None
     }
 
     /// Code has arrived, and the turn that follows starts what waited for it.

@@ -8,6 +8,7 @@ use pleach_sandbox::{Job, LivePermit, Plugin, Replay, Stop};
 use tokio::time::Instant;
 
 use super::Driver;
+use super::code::Code;
 use crate::breakers::Trial;
 use crate::dispatch::{Place, Want};
 use crate::meter::RunMeter;
@@ -39,7 +40,7 @@ pub(super) struct Guest {
 /// A run that was decided to start, and starts once that is queued.
 pub(super) struct Starting {
     pub run: RunId,
-    pub plugin: Arc<Plugin>,
+    pub code: Code,
     pub permit: LivePermit,
     /// None for a graph.
     pub place: Option<Place>,
@@ -70,24 +71,24 @@ impl Driver {
     /// Whether there may be more to start.
     fn start_some(&mut self, now: Timestamp) -> bool {
         let startable = self.startable();
-        for (done, (ready, plugin)) in startable.iter().enumerate() {
+        for (done, (ready, code)) in startable.iter().enumerate() {
             let run = ready.run;
-            let trial = match self.ask_circuit(run, plugin, now) {
+            let trial = match self.ask_circuit(run, &code.plugin, now) {
                 Ok(trial) => trial,
                 Err(error) => {
                     self.tree.refuse_start(now, run, error);
                     continue;
                 }
             };
-            let Some((permit, place)) = self.take_place(plugin) else {
+            let Some((permit, place)) = self.take_place(&code.plugin) else {
                 for (ready, _) in &startable[done..] {
                     self.wants(ready.priority, ready.mean);
                 }
                 return false;
             };
             if self.tree.start(now, run) {
-                let (plugin, replay, journal_len, meter) = (plugin.clone(), Replay::default(), 0, None);
-                self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter, trial });
+                let (code, replay, journal_len, meter) = (code.clone(), Replay::default(), 0, None);
+                self.starting.push(Starting { run, code, permit, place, replay, journal_len, meter, trial });
             }
         }
         startable.len() == AT_ONCE
@@ -95,29 +96,28 @@ impl Driver {
 
     /// The first ready runs that the tree has room for, with their code; those without
     /// hold up nobody, and have it fetched.
-    fn startable(&mut self) -> Vec<(ReadyRun, Arc<Plugin>)> {
+    fn startable(&mut self) -> Vec<(ReadyRun, Code)> {
         let most = (self.room() as usize).min(AT_ONCE);
         if most == 0 || self.tree.ready_count() == 0 {
             return Vec::new();
         }
-        let mut found: Vec<(ReadyRun, Arc<Plugin>)> = Vec::with_capacity(most.min(self.tree.ready_count()));
+        let mut found: Vec<(ReadyRun, Code)> = Vec::with_capacity(most.min(self.tree.ready_count()));
         let mut absent: Vec<RunId> = Vec::new();
         let digest_of = |run: RunId| self.tree.run(run).map(|run| &run.plugin().digest);
         for ready in self.tree.ready_by(|plugin| self.line.durations.mean(plugin)) {
             if found.len() == most {
                 break;
             }
-            let Some(digest) = digest_of(ready.run) else { continue };
+            let Some(run) = self.tree.run(ready.run) else { continue };
             // Neighbours are mostly of one plugin.
-            let known = found.last().filter(|(_, plugin)| plugin.digest() == digest).map(|(_, plugin)| plugin.clone());
-            if let Some(plugin) = known.or_else(|| self.shared.plugin(digest)) {
-                found.push((ready, plugin));
-            } else if !absent.iter().any(|other| digest_of(*other) == Some(digest)) {
-                absent.push(ready.run);
+            match self.shared.code(&self.tree, run, found.last().map(|(_, code)| code)) {
+                Ok(code) => found.push((ready, code)),
+                Err(of) if absent.iter().any(|other| digest_of(*other) == digest_of(of)) => {}
+                Err(of) => absent.push(of),
             }
         }
         for run in absent {
-            self.code_for(run);
+            self.fetch_code_of(run);
         }
         found
     }
@@ -157,11 +157,13 @@ impl Driver {
     /// Starts what was decided to start; its events are queued by now.
     pub(super) fn start_guests(&mut self) {
         for starting in std::mem::take(&mut self.starting) {
-            let Starting { run: id, plugin, permit, place, replay, journal_len, meter, trial } = starting;
+            let Starting { run: id, code, permit, place, replay, journal_len, meter, trial } = starting;
             let Some(run) = self.tree.run(id).filter(|_| self.tree.guest_active(id)) else { continue };
             let meter = meter.or_else(|| self.pools.meter(&self.tree, id));
+            let Code { plugin, asked_by } = code;
             let job = Job {
                 lineage: self.tree.lineage(run),
+                asked_by,
                 grant: run.spec.request.scopes.clone(),
                 input: run.spec.request.input.clone(),
                 deadline: run.deadline(),

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use pleach_kernel::{Outcome, RunId, Timestamp, Usage};
-use pleach_sandbox::{LivePermit, Plugin};
+use pleach_sandbox::LivePermit;
 use tokio::time::Instant;
 
 use super::Driver;
+use super::code::Code;
 use super::guests::{Guest, Starting};
 use crate::breakers::Trial;
 use crate::dispatch::{Place, Pressure};
@@ -61,7 +62,7 @@ enum Stage {
     /// It has a place, and its journal is being read: no more of them lie in
     /// memory than there are places.
     Reads {
-        plugin: Arc<Plugin>,
+        code: Code,
         permit: LivePermit,
         place: Option<Place>,
     },
@@ -240,17 +241,17 @@ impl Driver {
         for _ in 0..self.parking.woken.len() {
             let Some(run) = self.parking.woken.pop_front() else { return };
             let Some(journal) = self.parking.parked.get(&run).map(|parked| parked.journal) else { continue };
-            let Some(plugin) = self.code_for(run) else {
+            let Some(code) = self.code_for(run) else {
                 self.parking.woken.push_back(run);
                 continue;
             };
-            let Some((permit, place)) = self.take_place(&plugin) else {
+            let Some((permit, place)) = self.take_place(&code.plugin) else {
                 self.parking.woken.push_front(run);
                 self.wants(self.tree.run(run).map_or_else(Default::default, |run| run.spec.request.priority), 0);
                 return;
             };
             if let Some(parked) = self.parking.parked.get_mut(&run) {
-                parked.stage = Stage::Reads { plugin, permit, place };
+                parked.stage = Stage::Reads { code, permit, place };
             }
             match journal {
                 Written::Nothing => self.journal_loaded(run, Ok(Vec::new())),
@@ -272,14 +273,14 @@ impl Driver {
             Err(error) => return self.break_off(error),
         };
         let Some(Parked { used, calls, meter, stage, trial, .. }) = self.parking.parked.remove(&run) else { return };
-        let Stage::Reads { plugin, permit, place } = stage else { return };
+        let Stage::Reads { code, permit, place } = stage else { return };
         replay.cpu_us = used.map(|used| used.cpu_us);
         // The last call that it had begun is the one that it waited in.
         replay.reached = replay.reached.max(calls.saturating_sub(1));
         if let Some(meter) = &meter {
             meter.replay();
         }
-        self.starting.push(Starting { run, plugin, permit, place, replay, journal_len, meter, trial });
+        self.starting.push(Starting { run, code, permit, place, replay, journal_len, meter, trial });
     }
 
     /// Ends parked guests whose runs were decided to end: there is nobody who

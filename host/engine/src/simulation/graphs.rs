@@ -8,7 +8,7 @@ use super::lives::{End, live_with};
 use super::scenarios::Scenario;
 
 /// What is played, the graph, and how it ends.
-pub(super) const GRAPHS: [(&str, &str, &str); 25] = [
+pub(super) const GRAPHS: [(&str, &str, &str); 26] = [
     ("a graph: a chain", CHAIN, r#"completed [["answered","slept"],["slept"]]"#),
     ("a graph: a diamond", DIAMOND, r#"completed {"bottom":["reported"]}"#),
     ("a graph: best effort", BEST_EFFORT, r#"completed [["answered"],["slept"]]"#),
@@ -29,6 +29,11 @@ pub(super) const GRAPHS: [(&str, &str, &str); 25] = [
     ("a graph: a router and a judge", CHOICES, r#"completed "pass""#),
     ("a graph: a loop by a rule", LOOP, r#"completed 3"#),
     ("a graph: a loop by an output that does not fit", UNFIT, r#"completed ["answered"]"#),
+    (
+        "a graph: members that give what does not fit",
+        MISFITS,
+        r#"completed ["join_quorum_reached",[["slept","answered"],["try 2"]],1]"#,
+    ),
     ("a graph: a plan of a replanner's", PLAN, r#"completed ["replan",1]"#),
     ("a graph: a failure that is isolated", ISOLATED, r#"completed {"later":["done outside"]}"#),
     ("a graph: a failure that ends it", CASCADING, r#"failed node_failed"#),
@@ -234,6 +239,21 @@ edges:
 - {from: gather, to: again}
 - {from: again.replan, to: work}
 - {from: again.continue, to: out}
+"#;
+
+/// The second gives what fits when it is tried again, and the third never.
+const MISFITS: &str = r#"
+spec_version: "2.0"
+nodes:
+  all:
+    spawn_group:
+      targets:
+      - {target: sim, input: [{sleep: 50}, {recorded: 1}], output_schema: {contains: {const: answered}}}
+      - {target: sim, input: ["tries"], output_schema: {const: [try 2]}, retry: {max_attempts: 2, backoff: fixed, initial_ms: 5, max_ms: 5}}
+      - {target: sim, input: [{outside: 1}, "report"], output_schema: {contains: {const: answered}}}
+  gather: {join: {mode: quorum, quorum: 2}}
+  out: {output: {value: "${{ [nodes.gather.output.reason, nodes.gather.output.values, nodes.gather.output.failure_count] }}"}}
+edges: [{from: all, to: gather}, {from: gather, to: out}]
 "#;
 
 const UNFIT: &str = r#"

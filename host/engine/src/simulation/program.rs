@@ -53,6 +53,8 @@ pub(super) enum Op {
     /// An answer from outside, and an effect on it.
     Recorded(u32),
     Outside(u32),
+    /// Says which try it is.
+    Tries,
     /// Fails until this try.
     FailUntil(u32),
     Fail,
@@ -252,6 +254,7 @@ impl Execution {
                 let outside = calls.outside("sim.outside", journal::hash(&what), effect).await;
                 outside.map(|_| "done outside".into())
             }
+            Op::Tries => Ok(format!("try {}", calls.lineage().attempt)),
             Op::FailUntil(attempt) => {
                 if calls.lineage().attempt < attempt {
                     let mut error = RunError::new("flaky", "not yet");

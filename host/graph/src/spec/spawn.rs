@@ -44,7 +44,7 @@ macro_rules! spawning {
             /// A JSON Schema that the input has to fit.
             #[serde(default)]
             pub input_schema: Option<At<$crate::text::Json>>,
-            /// A JSON Schema that the output has to fit; else the node has failed.
+            /// A JSON Schema that the output has to fit; else the run has failed, with `output_schema`.
             #[serde(default)]
             pub output_schema: Option<At<$crate::text::Json>>,
         }

@@ -158,7 +158,7 @@ impl Walk {
 
     /// The runs of a plan have ended: what they gave is what came of it.
     fn planned(&mut self, node: NodeIx, mut answer: Json, result: &JoinResult) {
-        let mut of_plan = self.result_of(node, result);
+        let mut of_plan = Self::result_of(result);
         for field in ["outputs", "values"] {
             answer[field] = of_plan[field].take();
         }
@@ -237,22 +237,10 @@ impl Walk {
                 let rationale = format!("the judge failed: {}: {}", error.code, error.message);
                 self.gave(node, payload(&json!({"outcome": "fail", "rationale": rationale})), Some(1));
             }
-            (Came::Output(output), _) => {
-                let fitting = self.fits(node, &output).map(|()| output);
-                self.gave(node, fitting, None);
-            }
+            (Came::Output(output), _) => self.done(node, output, None),
             (Came::Failed(status, error), _) => self.fail(node, status, error),
             (Came::Cancelled, _) => self.skip(node, Status::Cancelled, super::Way::Dead),
         }
-    }
-
-    /// Whether an output is what its node says it is.
-    fn fits(&self, node: NodeIx, output: &Payload) -> Result<(), RunError> {
-        let runs = self.plan.nodes[node].kind.runs();
-        let Some(schema) = runs.first().and_then(|run| run.output_schema.as_ref()) else { return Ok(()) };
-        let wrong = |why| RunError::new("output_schema", format!("its output does not fit: {why}"));
-        let json: Json = serde_json::from_str(output.as_str()).map_err(|error| wrong(error.to_string()))?;
-        schema.check(&json).map_err(wrong)
     }
 
     fn hear_group(&mut self, result: JoinResult) {
@@ -284,19 +272,16 @@ impl Walk {
             };
             return self.settle_run(node, came);
         }
-        let decided = Decided::of(&self.result_of(node, &result));
+        let decided = Decided::of(&Self::result_of(&result));
         self.decide_group(node, decided);
     }
 
-    /// A join's result, and the outputs of those that completed and fit.
-    fn result_of(&self, node: NodeIx, result: &JoinResult) -> Json {
+    /// A join's result, and the outputs of those that completed.
+    fn result_of(result: &JoinResult) -> Json {
         let mut json = serde_json::to_value(result).unwrap_or_default();
         let completed = result.outputs.iter().filter_map(|member| member.output.as_ref());
-        let values = completed.map(|output| serde_json::from_str(output.as_str()).unwrap_or_default());
-        let schemas = self.plan.nodes[node].kind.runs().first().and_then(|run| run.output_schema.clone());
-        let values: Vec<Json> =
-            values.filter(|value| schemas.as_ref().is_none_or(|s| s.check(value).is_ok())).collect();
-        json["values"] = Json::Array(values);
+        let values = completed.map(|output| serde_json::from_str::<Json>(output.as_str()).unwrap_or_default());
+        json["values"] = values.collect();
         json
     }
 

@@ -47,12 +47,12 @@ fn a_way_out_of_a_loop_stays_open_while_the_loop_may_come_by_again() {
     );
 }
 
-/// An output that does not fit is a failure that trying again may mend.
+/// An input that does not fit is a failure that trying again may mend.
 #[test]
 fn a_replan_counts_a_failure_that_no_run_shows() {
     let text = r#"
 nodes:
-  a: {spawn_run: {target: x, output_schema: {enum: ["a#2"]}}}
+  a: {spawn_run: {target: x, input: "${{ has(nodes.again.output) }}", input_schema: {const: true}}}
   again: {replan: {max_replans: MOST}}
   out: {output: {value: "${{ [nodes.again.output.action, nodes.again.output.failed] }}"}}
 edges: [{from: a, to: again}, {from: again.replan, to: a}, {from: again.continue, to: out}]
@@ -62,7 +62,7 @@ edges: [{from: a, to: again}, {from: again.replan, to: a}, {from: again.continue
         &json!({}),
         &[],
         expect![[r#"
-            a a#2
+            a#2
             a completed, again completed, out completed
             ["continue",0]
         "#]],
@@ -72,7 +72,7 @@ edges: [{from: a, to: again}, {from: again.replan, to: a}, {from: again.continue
         &json!({}),
         &[],
         expect![[r#"
-            a
+
             a failed, again completed, out completed
             ["continue",1]
         "#]],
@@ -84,7 +84,7 @@ edges: [{from: a, to: again}, {from: again.replan, to: a}, {from: again.continue
 fn a_failure_that_no_run_shows_ends_the_graph_where_its_replan_leads_nowhere() {
     let text = r#"
 nodes:
-  a: {spawn_run: {target: x, output_schema: {type: number}}}
+  a: {spawn_run: {target: x, input: "${{ run.seed }}", input_schema: {type: string}}}
   again: {replan: {}}
   out: {output: {value: "${{ nodes.again.output.action }}"}}
 edges: [{from: a, to: again}, {from: again, to: out}]
@@ -94,9 +94,9 @@ edges: [{from: a, to: again}, {from: again, to: out}]
         &json!({}),
         &[],
         expect![[r#"
-            a
+
             a failed, again waiting, out waiting
-            node_failed: node `a` failed: output_schema: its output does not fit: "a" is not of type "number"
+            node_failed: node `a` failed: input_schema: its input does not fit: 1 is not of type "string"
         "#]],
     );
 }

@@ -131,6 +131,7 @@ impl Finishes {
 pub fn job(sandbox: &Sandbox, input: &Value, change: impl FnOnce(&mut Job)) -> Job {
     let mut job = Job {
         lineage: lineage(RootId(7).run()),
+        asked_by: None,
         grant: Grant::default(),
         input: Payload::of(input).unwrap(),
         deadline: None,

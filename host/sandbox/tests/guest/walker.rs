@@ -168,6 +168,7 @@ pub fn plugin(walker: &Arc<Walker>) -> Arc<Plugin> {
 pub fn native_job(ledger: &Ledger, replay: Replay) -> Job {
     Job {
         lineage: lineage(RootId(7).run()),
+        asked_by: None,
         grant: grant(&[]),
         input: Payload::null(),
         deadline: None,
