@@ -173,3 +173,40 @@ edges: [{from: each, to: all}, {from: all, to: out}]
         out skipped (`each` was cancelled)"#]]
     .assert_eq(&lines);
 }
+
+#[tokio::test]
+async fn a_call_that_took_too_long_is_timed_out() {
+    let text = r#"
+nodes:
+  call: {agent_call: {target: script, input: [{op: sleep, ms: 100000}], timeout_ms: 20}}
+  again: {replan: {of: [call], max_replans: 0}}
+  out: {output: {value: "${{ nodes.call.status }}"}}
+edges: [{from: call, to: again}, {from: again, to: out}]
+"#;
+    check(
+        text,
+        RunStatus::Completed,
+        expect_test::expect![[r#"
+        call timed_out
+        again.continue completed
+        out completed"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_joins_is_what_its_members_came_to() {
+    let text = r#"
+nodes:
+  waits: {spawn_group: {parent_close: wait, targets: [{target: script, input: [{op: sleep, ms: 30}]}]}}
+  ends: {spawn_group: {targets: [{target: script, input: [{op: sleep, ms: 100000}]}]}}
+"#;
+    check(
+        text,
+        RunStatus::Completed,
+        expect_test::expect![[r#"
+        waits completed
+        ends cancelled (the run was cancelled: parent_closed)"#]],
+    )
+    .await;
+}

@@ -29,6 +29,9 @@ const MAX_ID: usize = 64;
 /// The most replans of one graph: each knows all that comes before it.
 const MAX_REPLANS: usize = 256;
 
+/// The most routes of one router.
+const MAX_ROUTES: usize = 1_000;
+
 /// Items of a `map` in flight at once, unless it says otherwise.
 const WINDOW: u32 = 64;
 
@@ -321,7 +324,12 @@ impl Linker<'_> {
         );
         let mut handles: Vec<String> = Vec::new();
         let mut equals = Vec::new();
-        for route in &node.routes {
+        if let Some(one) = node.routes.get(MAX_ROUTES) {
+            let message = format!("a router has at most {MAX_ROUTES} routes, and this has {}", node.routes.len());
+            let problem = Diagnostic::error("too_large", one.span, message);
+            self.found.push(problem.hint("route in steps, or by a router plugin"));
+        }
+        for route in node.routes.iter().take(MAX_ROUTES) {
             let name = &route.value.name;
             let problem = if handles.contains(name) {
                 Some(("duplicate_route", format!("there are two routes `{}`", name.value)))

@@ -1,5 +1,6 @@
 //! Templates: JSON with expressions in its text, compiled.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use pleach_kernel::Payload;
@@ -154,8 +155,9 @@ impl Compiler<'_> {
             }
             Value::Map(entries) => {
                 let mut fields: Vec<(String, Form)> = Vec::with_capacity(entries.len());
+                let mut keys = HashSet::with_capacity(entries.len());
                 for entry in entries {
-                    if fields.iter().any(|(key, _)| *key == entry.key) {
+                    if !keys.insert(entry.key.as_str()) {
                         let message = format!("`{}` is here twice", entry.key);
                         self.found.push(
                             Diagnostic::error("duplicate_field", entry.key_span, message).hint("keep one of them"),

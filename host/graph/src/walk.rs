@@ -361,11 +361,7 @@ impl Walk {
     fn note_failure(&mut self, node: NodeIx, error: &RunError) -> bool {
         let told = self.told(node, error);
         self.failure.get_or_insert_with(|| told.clone());
-        let is_covered = match self.states[node].failed_itself {
-            true => self.loops.is_made_up_for(node),
-            false => self.loops.is_covered(node),
-        };
-        let ends_all = self.plan.nodes[node].on_failure == OnFailure::Cascading && !is_covered;
+        let ends_all = self.plan.nodes[node].on_failure == OnFailure::Cascading && !self.loops.is_covered(node);
         if ends_all {
             self.fatal.get_or_insert(told);
         }

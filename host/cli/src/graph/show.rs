@@ -104,7 +104,7 @@ async fn happened(plan: &Plan, host: &Host, run: &str) -> anyhow::Result<Happene
     while seq < view.seq {
         let Some(record) = log.next().await.transpose()? else { break };
         seq = record.seq;
-        if record.run_id == id && record.node_id.is_some() && tells(&record) {
+        if record.run_id == id || tells(&record) {
             events.push(event(&record)?);
         }
     }
@@ -114,9 +114,10 @@ async fn happened(plan: &Plan, host: &Host, run: &str) -> anyhow::Result<Happene
     Ok(Happened::of(plan, &view.tree, &events))
 }
 
-/// Whether an event says something that the tree does not: most of a log does not.
+/// Whether an event of another run may say what became of the graph's: that it has come
+/// to its end, or was ended by somebody above it.
 fn tells(record: &EventRecord) -> bool {
-    !matches!(record.event.as_str(), "orchestration.child_lifecycle" | "orchestration.spawn_decision")
+    matches!(record.event.as_str(), "orchestration.child_lifecycle" | "orchestration.cancellation_propagation")
 }
 
 fn event(record: &EventRecord) -> anyhow::Result<Event> {

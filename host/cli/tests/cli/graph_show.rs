@@ -87,3 +87,33 @@ fn a_run_is_drawn_on_its_graph_and_on_no_other() {
     let other = desk.expect(0, &[&other[..], &["--format", "json"]].concat());
     desk.expect(2, &["graph", "show", "g.yaml", "--run", &id(other.json())]).says(&["none of its runs", "hint:"]);
 }
+
+/// What is decided because the graph has ended, the graph has not seen.
+#[test]
+fn a_run_is_drawn_as_its_report_tells() {
+    let desk = Desk::new();
+    let text = r#"
+spec_version: "2.0"
+name: cut
+nodes:
+  g: {spawn_group: {targets: [{target: script, input: [{op: sleep, ms: 100000}]}]}}
+  j: {join: {}}
+  b: {spawn_run: {target: script, input: [{op: fail, code: boom, message: it fell}]}}
+  o: {output: {value: "${{ [nodes.j.output, has(nodes.b.output)] }}"}}
+edges: [{from: g, to: j}, {from: j, to: o}, {from: b, to: o}]
+"#;
+    desk.file("cut.yaml", text);
+    desk.file("policy.yaml", "scopes: [\"spawn:*\"]\ntargets: [script]\n");
+    let run = ["run", "cut.yaml", "--plugin", &guest("script"), "--policy", "policy.yaml", "--grant", "spawn:*"];
+    let report = desk.expect(1, &[&run[..], &["--format", "json"]].concat()).json();
+    let id = report["run_id"].as_str().expect("an id").to_owned();
+    let tasks = report["graph"]["tasks"].as_array().expect("tasks").iter();
+    let told: Vec<&str> = tasks.map(|task| task["status"].as_str().expect("a status")).collect();
+    assert_eq!(told, ["cancelled", "skipped", "failed", "skipped"]);
+    let shown = desk.expect(0, &["graph", "show", "--run", &id]).stdout;
+    for line in
+        ["g  spawn_group  cancelled", "b  spawn_run    failed", "j  join         skipped", "o  output       skipped"]
+    {
+        assert!(shown.contains(line), "{shown}");
+    }
+}

@@ -117,7 +117,7 @@ impl<'a> Observer<'a> {
         for (node, runs) in self.runs.iter().enumerate().filter(|(_, runs)| !runs.is_empty()) {
             let last_round = self.last_round(node);
             let status = match &self.plan.nodes[node].kind {
-                kind if kind.is_group() => self.of_members(&last_round),
+                kind if kind.is_group() => self.of_members(kind, &last_round),
                 // It is done when it has decided, whatever its plan came to.
                 Kind::Replan(_) if last_round.iter().all(|run| run.status.is_terminal()) => NodeStatus::Waiting,
                 _ => last_round.last().map_or(NodeStatus::Waiting, |run| of_run(run.status)),
@@ -135,10 +135,14 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// How a group stands that is not decided: with the graph, it was cancelled.
-    fn of_members(&self, runs: &[&RunView]) -> NodeStatus {
+    /// How a group stands that is not decided, or was when the graph had ended: with the
+    /// graph, it was cancelled, unless nobody waits for it and it went on.
+    fn of_members(&self, kind: &Kind, runs: &[&RunView]) -> NodeStatus {
+        // A map may have been about to spawn more.
+        let is_whole = matches!(kind, Kind::SpawnGroup { .. });
         match runs.iter().all(|run| run.status == RunStatus::Queued) {
             _ if runs.is_empty() => NodeStatus::Waiting,
+            _ if is_whole && runs.iter().all(|run| run.status == RunStatus::Completed) => NodeStatus::Completed,
             _ if self.happened.status.is_terminal() => NodeStatus::Cancelled,
             true => NodeStatus::Waiting,
             false => NodeStatus::Running,
@@ -176,6 +180,10 @@ impl<'a> Observer<'a> {
             }
             Fact::JoinDecision(decision) if kind.is_group() => {
                 self.groups.insert(node, Group { status: decision.status, decided_at: event.at });
+            }
+            Fact::JoinDecision(decision) if decision.status == JoinStatus::TimedOut && is_call(kind) => {
+                let (status, error) = (NodeStatus::TimedOut, Some("timed_out".into()));
+                self.tell(node, Told { at: event.at, status, handle: None, error });
             }
             Fact::RouteDecision(verdict) => self.verdict(event.at, node, verdict, "route"),
             Fact::JudgeVerdict(verdict) => self.verdict(event.at, node, verdict, "outcome"),
@@ -319,6 +327,11 @@ pub(crate) fn round(run: &RunView) -> u32 {
     let key = run.spawn_key.as_deref().unwrap_or_default();
     let number = key.split_once('#').map(|(_, rest)| rest.split(':').next().unwrap_or_default());
     number.and_then(|number| number.parse().ok()).unwrap_or(1)
+}
+
+/// Whether it is a call of one agent, which is a group of one to the kernel.
+fn is_call(kind: &Kind) -> bool {
+    matches!(kind, Kind::AgentCall { .. })
 }
 
 /// The join that waits for a node's group.

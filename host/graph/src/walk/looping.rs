@@ -79,28 +79,6 @@ edges: [{from: a, to: again}, {from: again.replan, to: a}, {from: again.continue
     );
 }
 
-/// A replan that leads nowhere cannot make up for what no plan could mend.
-#[test]
-fn a_failure_that_no_run_shows_ends_the_graph_where_its_replan_leads_nowhere() {
-    let text = r#"
-nodes:
-  a: {spawn_run: {target: x, input: "${{ run.seed }}", input_schema: {type: string}}}
-  again: {replan: {}}
-  out: {output: {value: "${{ nodes.again.output.action }}"}}
-edges: [{from: a, to: again}, {from: again, to: out}]
-"#;
-    check(
-        text,
-        &json!({}),
-        &[],
-        expect![[r#"
-
-            a failed, again waiting, out waiting
-            node_failed: node `a` failed: input_schema: its input does not fit: 1 is not of type "string"
-        "#]],
-    );
-}
-
 #[test]
 fn what_comes_after_a_loop_begins_when_the_loop_is_over_and_sees_its_last_round() {
     let text = r#"
@@ -327,6 +305,51 @@ edges:
             g:0 w +1 -g1 g#2:0 w#2 +1 +2 +3
             g completed, j completed, r completed, w completed, s completed, out completed
             ["g#2:0","+1","+2","+3"]
+        "#]],
+    );
+}
+
+/// A plain edge stands for each handle that no other edge leads from.
+#[test]
+fn a_replan_that_leads_on_plainly_makes_up_for_a_failure_that_no_run_shows() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: x, input: "${{ run.seed }}", input_schema: {type: string}}}
+  again: {replan: {}}
+  out: {output: {value: "${{ nodes.again.output.action }}"}}
+edges: [{from: a, to: again}, {from: again, to: out}]
+"#;
+    check(
+        text,
+        &json!({}),
+        &[],
+        expect![[r#"
+
+        a failed, again completed, out completed
+        "replan"
+    "#]],
+    );
+}
+
+/// Those that it had spawned until then are counted as they ended.
+#[test]
+fn a_replan_counts_the_runs_of_a_map_that_broke() {
+    let text = r#"
+nodes:
+  m: {map: {over: "[1, 2, 0, 4]", target: x, window: 1, input: "${{ 6 / item }}"}}
+  j: {join: {}}
+  r: {replan: {of: [m], max_replans: 0}}
+  out: {output: {value: "${{ [nodes.r.output.failed, nodes.r.output.completed] }}"}}
+edges: [{from: m, to: j}, {from: j, to: r}, {from: r.continue, to: out}, {from: r.replan, to: m}]
+"#;
+    check(
+        text,
+        &json!({}),
+        &[],
+        expect![[r#"
+            m:0 +1 -g1
+            m completed, j completed, r completed, out completed
+            [1,2]
         "#]],
     );
 }

@@ -18,9 +18,6 @@ pub(crate) struct Loops {
     of: Vec<Vec<usize>>,
     /// Whether a replan looks at what a node spawns.
     covered: Vec<bool>,
-    /// Whether one of them leads anywhere with its answer `replan`: what has failed
-    /// without a run is nothing that a plan could mend.
-    made_up_for: Vec<bool>,
     /// For each replan, every node that comes before it.
     before: Vec<(NodeIx, Vec<bool>)>,
 }
@@ -56,17 +53,14 @@ impl Loops {
             back: vec![false; plan.edges.len()],
             of: vec![Vec::new(); count],
             covered: vec![false; count],
-            made_up_for: vec![false; count],
             before: Vec::new(),
         };
         for (replan, node) in plan.nodes.iter().enumerate() {
             let Kind::Replan(said) = &node.kind else { continue };
             let before = reach(plan, &flow, replan, Direction::Back);
-            let leads_on = node.outgoing.iter().any(|edge| plan.edges[*edge].handle == Some(REPLAN));
             let named = |node: NodeIx| said.of.iter().any(|(of, _)| *of == node);
             for other in (0..count).filter(|other| named(*other) || said.of.is_empty() && before[*other]) {
                 loops.covered[other] = true;
-                loops.made_up_for[other] |= leads_on;
             }
             for edge in node.outgoing.iter().filter(|edge| flow.ways[**edge] == Lead::Back) {
                 let first = plan.edges[*edge].to;
@@ -103,10 +97,6 @@ impl Loops {
 
     pub(super) fn is_covered(&self, node: NodeIx) -> bool {
         self.covered[node]
-    }
-
-    pub(super) fn is_made_up_for(&self, node: NodeIx) -> bool {
-        self.made_up_for[node]
     }
 
     /// Whether an edge leads out of a loop that may come by again. What the replan

@@ -170,6 +170,7 @@ impl<'a> Kernel<'a> {
             Ask::Pause => {}
             Ask::Evaluate { node, about, .. } => {
                 let runs = about.among.iter().filter(|run| self.failed.get(run) == Some(&true)).count();
+                let completed = about.among.len() as u32 - runs as u32;
                 let failed = (runs + about.failed_node_ids.len()) as u32;
                 let used = self.replans.entry(about.id.clone()).or_default();
                 let is_used_up = about.max_replans.is_some_and(|most| *used >= most);
@@ -180,7 +181,7 @@ impl<'a> Kernel<'a> {
                     needs_replan,
                     suggested_action: SuggestedAction::Replan,
                     failed_children: Vec::new(),
-                    counts: ChildCounts { failed, ..ChildCounts::default() },
+                    counts: ChildCounts { failed, completed, ..ChildCounts::default() },
                     replans_used: *used,
                     max_replans: 9,
                     reason,

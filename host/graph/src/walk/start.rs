@@ -226,9 +226,7 @@ impl Walk {
             [] => (0..self.states.len()).filter(|other| *other != node && self.loops.is_before(*other, node)).collect(),
             of => of.iter().map(|(node, _)| *node).collect(),
         };
-        // A run whose output does not fit has completed, and is no success.
-        let sound = nodes.iter().filter(|node| !self.states[**node].failed_itself);
-        let runs = sound.flat_map(|node| self.states[*node].runs.iter().copied());
+        let runs = nodes.iter().flat_map(|node| self.states[*node].runs.iter().copied());
         let mut among: Vec<RunId> = runs.filter(|run| self.ended.contains_key(run)).collect();
         among.sort_unstable();
         among.dedup();
