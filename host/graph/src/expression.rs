@@ -402,6 +402,12 @@ fn plainly(message: &str) -> String {
     let what = message.split(" expecting ").next().unwrap_or(message);
     let unexpected =
         ["mismatched input ", "extraneous input ", "no viable alternative at input ", "token recognition error at: "];
+    if message.contains("Recursion limit") {
+        return format!("it is nested more than {MAX_NESTING} levels deep");
+    }
+    if message.contains("Incomplete") {
+        return "it ends too early".to_owned();
+    }
     match unexpected.iter().find_map(|before| what.strip_prefix(before)) {
         Some(token) if token.contains("<EOF>") => "it ends too early".to_owned(),
         Some(token) => format!("`{}` is not expected here", token.trim_matches('\'')),

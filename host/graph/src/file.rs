@@ -244,7 +244,6 @@ edges:
             g:2:15: error[wrong_type]: expected text, found a number (write it in quotes)
             g:3:1: error[unknown_field]: there is no field `nane` here (did you mean `name`?)
             g:4:21: error[wrong_type]: expected an integer, found text
-            g:7:5: error[missing_field]: `target` is missing
             g:8:7: error[unknown_field]: there is no field `tagret` here (did you mean `target`?)
             g:9:19: error[wrong_type]: expected an integer, found text
             g:10:29: error[invalid_value]: expected an integer from 0 to 4294967295, found -1
@@ -253,7 +252,6 @@ edges:
             g:14:18: error[unknown_name]: there is no `most` here (it is one of `best_effort`, `all`, `fail_fast`, `quorum`, `first_success`)
             g:15:5: error[two_kinds]: `join` and `judge` cannot both be here (it takes exactly one of `spawn_run`, `spawn_group`, `join`, `agent_call`, `router`, `judge`, `replan`, `cancel_subtree`, `map`, `output`; what belongs to it is indented below)
             g:16:6: error[wrong_type]: what belongs to `spawn_group` is missing (write `spawn_group:` and its fields below)
-            g:18:5: error[missing_field]: `to` is missing
             g:18:15: error[unknown_field]: there is no field `too` here (did you mean `to`?)
             g:19:5: error[wrong_type]: expected a map with `from`, `to`, `when`, found text"#]]
         .assert_eq(&problems(text).join("\n"));

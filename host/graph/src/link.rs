@@ -118,6 +118,10 @@ impl Linker<'_> {
             let problem = Diagnostic::error("invalid_value", timeout.span, "a graph of 0 ms cannot be");
             self.found.push(problem.hint("leave it out for a graph without a deadline"));
         }
+        if let Some(most) = settings.max_concurrency.as_ref().filter(|most| most.value == 0) {
+            let problem = Diagnostic::error("invalid_value", most.span, "at most 0 at once would start nothing");
+            self.found.push(problem.hint("leave it out for what the policy allows"));
+        }
         let limits = settings.policy.as_ref().map(|policy| policy.value.clone()).unwrap_or_default();
         let number = |limit: &Option<At<u32>>| limit.as_ref().map(|limit| limit.value);
         Settings {
@@ -201,7 +205,9 @@ impl Linker<'_> {
         let (kind, handles, on_failure) = self.kind(place, &id, node);
         let (span, handles) = (id.span, handles.into_iter().map(Arc::from).collect());
         let id = id.value.into();
-        Node { id, span, kind, on_failure, handles, incoming: Vec::new(), outgoing: Vec::new(), lost: Lost::default() }
+        // What could not be read may have said where it leads.
+        let lost = Lost { incoming: false, outgoing: is_torn };
+        Node { id, span, kind, on_failure, handles, incoming: Vec::new(), outgoing: Vec::new(), lost }
     }
 
     fn kind(&mut self, place: NodeIx, id: &At<String>, node: spec::Node) -> (Kind, Vec<String>, spec::OnFailure) {
@@ -424,6 +430,12 @@ impl Linker<'_> {
         let null = || Template::plain(serde_json::Value::Null);
         let error = node.error.map(|error| {
             let At { value: spec::Failing { code, message, retryable }, .. } = error;
+            if !is_code(&code) {
+                let message = format!("`{}` is no code of an error", code.value);
+                let hint =
+                    "1 to 64 of `a-z`, `0-9` and `_`, beginning with a letter: what varies goes into the `message`";
+                self.found.push(Diagnostic::error("invalid_name", code.span, message).hint(hint));
+            }
             let message = self.template(message.as_ref());
             let message =
                 message.unwrap_or_else(|| Template::plain(format!("the graph failed at `{}`", id.value).into()));
@@ -431,6 +443,13 @@ impl Linker<'_> {
         });
         Output { value: self.template(node.value.as_ref()).unwrap_or_else(null), error }
     }
+}
+
+/// Whether this may be an error's code.
+fn is_code(code: &str) -> bool {
+    (1..=64).contains(&code.len())
+        && code.starts_with(|c: char| c.is_ascii_lowercase())
+        && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// What a graph is called whose file does not say: the file, as far as it can be a

@@ -29,13 +29,19 @@ pub(crate) fn read<T: DeserializeOwned>(tree: &Tree, at: Span, found: &mut Diagn
         let result = T::deserialize(Reader { tree: &tree, asides: &asides });
         // Those of a part that is about to be taken out are told now; the others
         // again, and once in the end.
-        asides.into_inner().into_iter().for_each(|aside| found.push(aside));
+        let asides = asides.into_inner();
+        let misspelt: Vec<String> = asides.iter().filter_map(|aside| aside.hint.clone()).collect();
+        asides.into_iter().for_each(|aside| found.push(aside));
         let failure = match result {
             Ok(value) => return Some(value),
             Err(failure) => *failure.0,
         };
-        let is_known = |field: &String| taken_out.contains(field) || field == KIND && !taken_out.is_empty();
-        // What was taken out is missing because of that.
+        let is_known = |field: &String| {
+            taken_out.contains(field)
+                || field == KIND && !taken_out.is_empty()
+                || misspelt.contains(&did_you_mean(field))
+        };
+        // What was taken out, or was misspelt, is missing because of that.
         if !failure.missing.as_ref().is_some_and(is_known) {
             let mut problem = Diagnostic::error(failure.code, failure.span.unwrap_or(at), failure.message);
             problem.hint = failure.hint;
@@ -43,6 +49,11 @@ pub(crate) fn read<T: DeserializeOwned>(tree: &Tree, at: Span, found: &mut Diagn
         }
         taken_out.push(take_out(&mut tree, &failure.path)?);
     }
+}
+
+/// The hint to a name that is written otherwise.
+fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
 }
 
 /// Removes what is at the end of a path, and gives the key it had.
@@ -145,7 +156,7 @@ impl de::Error for Failure {
 
 fn one_of(wrong: &str, names: &[&str]) -> String {
     match most_alike(wrong, names.iter().copied()) {
-        Some(name) => format!("did you mean `{name}`?"),
+        Some(name) => did_you_mean(name),
         None => format!("it is one of {}", quoted(names)),
     }
 }

@@ -94,9 +94,37 @@ pub(crate) fn parse(source: &Source) -> Result<Tree, Diagnostic> {
         Err(error) => {
             let span = error.location().map(|at| span_of(text, &at)).unwrap_or_default();
             let message = error.without_snippet().to_string();
-            let message = message.split(" at line ").next().unwrap_or(&message);
-            Err(Diagnostic::error("syntax", span, message.trim_end_matches('.')))
+            let message = message.split(" at line ").next().unwrap_or(&message).trim_end_matches('.');
+            Err(in_words(message, span))
         }
+    }
+}
+
+/// What keeps a file from being read, in the words of who wrote it, where the parser
+/// speaks of itself.
+fn in_words(message: &str, span: Span) -> Diagnostic {
+    let most = |what: &str, most: usize| format!("it has more than {most} {what}");
+    let too_large = [
+        ("Documents", "it has several documents, and a graph is one".to_owned(), "take out the lines `---`"),
+        ("Depth", most("levels", MAX_DEPTH), "say less within each other"),
+        ("Nodes", most("values", MAX_NODES), "split it into graphs that run one another"),
+        ("Events", most("values", MAX_NODES), "split it into graphs that run one another"),
+        ("replayed", most("values by way of its aliases", MAX_REPEATED), "write out what they stand for"),
+    ];
+    if message.contains("breached") || message.contains("replayed") {
+        let told = too_large.into_iter().find(|(sign, ..)| message.contains(sign));
+        let (_, message, hint) = told.unwrap_or(("", message.to_owned(), "split it into graphs that run one another"));
+        return Diagnostic::error("syntax", span, message).hint(hint);
+    }
+    let signs = [
+        ("null into string", "a key is text, and this is null", "put it in quotes"),
+        ("weak recursion", "an alias stands for what it is within", "write out what it stands for"),
+        ("non-finite", "a number that JSON cannot hold", "put it in quotes, if it is text"),
+        ("tabs", message, "indent with spaces"),
+    ];
+    match signs.into_iter().find(|(sign, ..)| message.contains(sign)) {
+        Some((_, message, hint)) => Diagnostic::error("syntax", span, message).hint(hint),
+        None => Diagnostic::error("syntax", span, message),
     }
 }
 

@@ -297,6 +297,7 @@ impl Tree {
                 let run = &mut self.runs[ix];
                 run.attempt = life.attempt + 1;
                 run.status = RunStatus::Queued;
+                run.replan.begin_try();
                 run.retry_due = Some(due);
                 if let Some(place) = life.falls_back_to {
                     (run.fallback, run.first_attempt) = (Some(place), run.attempt);

@@ -21,32 +21,39 @@ pub(super) fn read(path: &Path) -> Result<Source, Box<Compiled>> {
     let name = name_of(path);
     match bytes(path).and_then(text) {
         Ok(text) => Ok(Source::new(name, text)),
-        Err((why, hint)) => {
-            let problem =
-                Diagnostic::error("unreadable", Span::default(), format!("reading `{name}`: {why}")).hint(hint);
+        Err((code, why, hint)) => {
+            let problem = Diagnostic::error(code, Span::default(), format!("reading `{name}`: {why}")).hint(hint);
             Err(Box::new(Compiled { source: Source::new(name, ""), plan: None, problems: vec![problem] }))
         }
     }
 }
 
-type Unread = (String, &'static str);
+/// A code, what is wrong, and what to do about it.
+type Unread = (&'static str, String, &'static str);
+
+const UNREADABLE: &str = "unreadable";
 
 /// No more than can be used, so that a wrong file cannot fill the memory.
 fn bytes(path: &Path) -> Result<Vec<u8>, Unread> {
-    let wrong = |error: io::Error| (error.to_string(), "name a graph in YAML or JSON, or `-` for standard input");
+    let hint = "name a graph in YAML or JSON, or `-` for standard input";
+    let wrong = |error: io::Error| (UNREADABLE, error.to_string(), hint);
     let mut bytes = Vec::new();
     if is_stdin(path) {
         io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(wrong)?;
     } else {
         let file = File::open(path).map_err(wrong)?;
         if file.metadata().map_err(wrong)?.is_dir() {
-            return Err(("it is a folder".to_owned(), "name the files in it"));
+            return Err((UNREADABLE, "it is a folder".to_owned(), "name the files in it"));
         }
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(wrong)?;
     }
     if bytes.len() > MAX_BYTES {
         let hint = "split it into graphs that run one another, or have a `map` make the runs";
-        return Err((format!("it has more than {MAX_BYTES} bytes, which is the most that a graph has"), hint));
+        return Err((
+            "too_large",
+            format!("it has more than {MAX_BYTES} bytes, which is the most that a graph has"),
+            hint,
+        ));
     }
     Ok(bytes)
 }
@@ -56,6 +63,6 @@ fn text(bytes: Vec<u8>) -> Result<String, Unread> {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let why = format!("it is not UTF-8 text: byte {} (line {line}) is no character", before.len());
-        (why, "save it as UTF-8")
+        (UNREADABLE, why, "save it as UTF-8")
     })
 }

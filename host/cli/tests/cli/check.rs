@@ -41,12 +41,6 @@ fn all_problems_of_all_files_are_drawn() {
     desk.file("doubtful.yaml", DOUBTFUL);
     let done = desk.expect(2, &["check", "--no-registry", "bad.yaml", "doubtful.yaml"]);
     expect_test::expect![[r#"
-        error[missing_field]: `target` is missing
-         --> bad.yaml:4:7
-          |
-        4 |   b: {spawn_run: {tagret: w}}
-          |       ^^^^^^^^^
-
         error[unknown_field]: there is no field `tagret` here
          --> bad.yaml:4:19
           |
@@ -71,7 +65,7 @@ fn all_problems_of_all_files_are_drawn() {
           |
           = help: write `string(…)` around what is no text
 
-        bad.yaml: 4 errors
+        bad.yaml: 3 errors
 
         warning[group_never_joined]: nobody waits for the group of `g`
          --> doubtful.yaml:3:3

@@ -8,7 +8,7 @@ use super::lives::{End, live_with};
 use super::scenarios::Scenario;
 
 /// What is played, the graph, and how it ends.
-pub(super) const GRAPHS: [(&str, &str, &str); 26] = [
+pub(super) const GRAPHS: [(&str, &str, &str); 27] = [
     ("a graph: a chain", CHAIN, r#"completed [["answered","slept"],["slept"]]"#),
     ("a graph: a diamond", DIAMOND, r#"completed {"bottom":["reported"]}"#),
     ("a graph: best effort", BEST_EFFORT, r#"completed [["answered"],["slept"]]"#),
@@ -42,6 +42,7 @@ pub(super) const GRAPHS: [(&str, &str, &str); 26] = [
     ("a graph: a refusal", REFUSED, r#"completed ["answered"]"#),
     ("a graph: a run that outlives it", CLOSING, r#"completed "gone""#),
     ("a graph: another try", AGAIN, "failed #2 after 0 calls: flaky"),
+    ("a graph: another try of a loop", AGAIN_ROUND, "failed #2 after 0 calls: looped"),
     ("a graph: another try while a map is added to", AGAIN_WITHIN, "failed #2 after 0 calls: flaky"),
 ];
 
@@ -342,6 +343,18 @@ nodes:
   once: {spawn_run: {target: sim, input: ["report"]}}
   bad: {output: {error: {code: flaky, retryable: true}}}
 edges: [{from: all, to: gather}, {from: gather, to: once}, {from: once, to: bad}]
+"#;
+
+/// The second try goes round as often as the first, and finds each round.
+const AGAIN_ROUND: &str = r#"
+spec_version: "2.0"
+nodes:
+  work: {spawn_run: {target: sim, input: ["${{ has(nodes.again.output) ? 'report' : 'fail' }}"]}}
+  again: {replan: {of: [work], max_replans: 1}}
+  went: {router: {route_key: "has(nodes.work.output)", routes: [{name: yes, equals: true}]}}
+  good: {output: {error: {code: looped, retryable: true}}}
+  bad: {output: {error: {code: did_not_loop}}}
+edges: [{from: work, to: again}, {from: again.replan, to: work}, {from: again.continue, to: went}, {from: went.yes, to: good}, {from: went.default, to: bad}]
 "#;
 
 /// The second try adds what the first has not, and finds the others. If it added some

@@ -45,7 +45,11 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
                     None if graph.plan.unread.contains(&look.path[1]) => {}
                     None => {
                         guesses += 1;
-                        found.push(unknown_node(graph, &look.path[1], span, guesses <= MOST_GUESSES));
+                        let problem = unknown_node(graph, &look.path[1], span, guesses <= MOST_GUESSES);
+                        found.push(match with_dashes(graph, site.expression.text(), look) {
+                            Some(id) => problem.hint(format!("an id with `-` goes in brackets: `nodes[\"{id}\"]`")),
+                            None => problem,
+                        });
                     }
                 },
                 "run" => field(&look.path, &RUN_FIELDS, "the run", span, found),
@@ -174,6 +178,14 @@ fn unknown_node(graph: &Graph<'_>, name: &str, span: Span, guess: bool) -> Diagn
     }
 }
 
+/// The node that was meant by what CEL reads as a subtraction.
+fn with_dashes<'g>(graph: &'g Graph<'_>, text: &str, look: &Look) -> Option<&'g str> {
+    let end = look.at.0 + look.at.1;
+    let from = text.get(end.checked_sub(look.path[1].len())?..)?;
+    let ids = graph.plan.nodes.iter().map(|node| &*node.id);
+    ids.filter(|id| id.contains('-') && from.starts_with(*id)).max_by_key(|id| id.len())
+}
+
 fn unknown_name(graph: &Graph<'_>, site: &Site<'_>, name: &str, span: Span) -> Diagnostic {
     if OF_MAP.contains(&name) {
         let problem = Diagnostic::error("unknown_name", span, format!("`{name}` is known only in the runs of a `map`"));
@@ -186,6 +198,9 @@ fn unknown_name(graph: &Graph<'_>, site: &Site<'_>, name: &str, span: Span) -> D
     let problem = Diagnostic::error("unknown_name", span, format!("there is no `{name}` here"));
     if graph.plan.find(name).is_some() {
         return problem.hint(format!("what the node gave is `nodes.{name}.output`"));
+    }
+    if matches!(name, "True" | "False" | "None" | "nil" | "undefined") {
+        return problem.hint("CEL writes `true`, `false` and `null`");
     }
     let known = ["input", "nodes", "run"].into_iter().chain(site.locals.iter().copied());
     match most_alike(name, known) {

@@ -358,7 +358,6 @@ edges:
   - {from: b, to: after}
 "#,
         expect![[r#"
-            g:3:7: error[missing_field]: `target` is missing
             g:3:19: error[unknown_field]: there is no field `tagret` here (did you mean `target`?)
             g:6:3: warning[unused_output]: nobody looks at the output of `j`, and nothing comes after it (use `nodes.j.output` in an output, lead an edge from it, or take it out)
             g:8:3: warning[unused_output]: nobody looks at the output of `after`, and nothing comes after it (use `nodes.after.output` in an output, lead an edge from it, or take it out)
@@ -454,14 +453,34 @@ fn what_could_not_be_read_is_not_missing_too() {
   o: {join: {mode: some, quorum: 2, group: m}}
 "#,
         expect![[r#"
-            g:4:3: error[handle_unwired]: `j.pass`, `j.fail` lead nowhere (add an edge for each, or a plain one for all: `{from: j, to: …}`)
             g:4:22: error[node_cannot_have_run]: `a` cannot have run when `j` does: `a` runs beside `j`, and may be done before it or after it (add an edge: `{from: a, to: j}`)
             g:4:38: error[unknown_field]: there is no field `treshold` here (did you mean `threshold`?)
-            g:5:3: error[handle_unwired]: `k.pass`, `k.fail` lead nowhere (add an edge for each, or a plain one for all: `{from: k, to: …}`)
             g:5:22: error[wrong_type]: expected an expression, found an integer (write it in quotes)
             g:6:44: error[wrong_type]: expected a list, found a map
             g:7:19: error[wrong_type]: expected an expression, found a list (an expression is text: write it in quotes, such as "[1, 2, 3]")
             g:8:36: error[wrong_type]: expected an integer, found text
             g:9:20: error[unknown_name]: there is no `some` here (it is one of `best_effort`, `all`, `fail_fast`, `quorum`, `first_success`)"#]],
+    );
+}
+
+#[test]
+fn what_is_written_as_elsewhere_is_told_how_it_is_written_here() {
+    check(
+        r#"  a-b: {spawn_run: {target: w}}
+  o: {output: {value: "${{ nodes.a-b.output }}"}}
+  p: {output: {error: {code: Not Good}}}
+  r: {spawn_run: {target: w, input: "${{ None }}"}}
+  s: {agent_call: {tagret: w}}
+edges:
+- {form: a-b, to: o}
+"#,
+        expect![[r#"
+            g:4:28: error[unknown_node]: there is no node `a` (an id with `-` goes in brackets: `nodes["a-b"]`)
+            g:4:28: error[type_error]: `-` does not take a map and a value
+            g:4:36: error[unknown_name]: there is no `b` here (text goes in quotes: `"b"`; data is in `input`, `nodes` and `run`)
+            g:5:30: error[invalid_name]: `Not Good` is no code of an error (1 to 64 of `a-z`, `0-9` and `_`, beginning with a letter: what varies goes into the `message`)
+            g:6:42: error[unknown_name]: there is no `None` here (CEL writes `true`, `false` and `null`)
+            g:7:20: error[unknown_field]: there is no field `tagret` here (did you mean `target`?)
+            g:9:4: error[unknown_field]: there is no field `form` here (did you mean `from`?)"#]],
     );
 }

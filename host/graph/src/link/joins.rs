@@ -84,7 +84,7 @@ impl Linker<'_> {
     fn quorum(&mut self, plan: &Plan, place: NodeIx, group: NodeIx, said: &spec::Join) {
         let is_quorum = said.mode.as_ref().is_some_and(|mode| mode.value == spec::JoinMode::Quorum);
         let members = match &plan.nodes[group].kind {
-            Kind::SpawnGroup { members, .. } => Some(members.len() as u32),
+            Kind::SpawnGroup { members, .. } if !plan.nodes[group].lost.outgoing => Some(members.len() as u32),
             _ => None,
         };
         let (span, message, hint) = match (&said.quorum, is_quorum) {

@@ -230,7 +230,7 @@ pub struct Output {
     /// The graph's output. `null` unless given.
     #[serde(default)]
     pub value: Option<At<Template>>,
-    /// In place of `value`: the graph fails with this.
+    /// In place of `value`: the graph fails with this, at once.
     #[serde(default)]
     pub error: Option<At<Failing>>,
 }

@@ -166,7 +166,7 @@ pub struct BudgetSpec {
     /// Millionths of a US dollar.
     #[serde(default)]
     pub cost_microusd: Option<u64>,
-    /// Milliseconds from start to end.
+    /// Milliseconds, of the run and of each below it together, from the start to the end of each.
     #[serde(default)]
     pub wall_ms: Option<u64>,
     /// Milliseconds of processor time.

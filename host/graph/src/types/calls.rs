@@ -107,7 +107,7 @@ fn unknown(name: &str) -> Refusal {
         Some(other) => format!("there is no function `{name}`; did you mean `{other}`?"),
         None => format!("there is no function `{name}`"),
     };
-    (message, Some("the functions are those of CEL's standard library, `sum` and `join`"))
+    (message, Some("the functions are those of CEL's standard library but for times, `sum` and `join`"))
 }
 
 impl Takes {

@@ -77,7 +77,7 @@ fn what_can_never_work_is_told_with_the_part_that_is_meant() {
         'x' ? 1 : 2
             ['x' ? 1 : 2] what stands before `?` is a boolean, not text
         sze(input.a)
-            [sze(input.a)] there is no function `sze`; did you mean `size`? (the functions are those of CEL's standard library, `sum` and `join`)
+            [sze(input.a)] there is no function `sze`; did you mean `size`? (the functions are those of CEL's standard library but for times, `sum` and `join`)
         join(input.a)
             [join(input.a)] `join` takes 2 values, not 1
         input.a.size(3)

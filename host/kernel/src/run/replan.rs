@@ -56,6 +56,14 @@ impl Answered {
 }
 
 impl ReplanState {
+    /// Another try of a graph asks its replans again, about the runs that it finds, and is
+    /// to be answered as the first was. What a guest asks is asked about new runs.
+    pub(crate) fn begin_try(&mut self) {
+        if !self.nodes.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Answers `replan` so far.
     pub(super) fn used(&self) -> u32 {
         self.used

@@ -1,7 +1,7 @@
 //! Limits: what a graph certainly spawns fits what it may spawn. A warning where
 //! that is so only if not everything in it runs.
 
-use pleach_kernel::{Limits, Policy};
+use pleach_kernel::{Budget, Limits, Policy};
 
 use crate::check::{Flow, Guards};
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -18,6 +18,7 @@ pub(super) fn check(plan: &Plan, name: &str, policy: &Policy, found: &mut Diagno
     for (place, node) in plan.nodes.iter().enumerate() {
         let runs = runs_of(node);
         depth(node, runs, &limits, found);
+        budgets(plan, policy, node, found);
         replans(node, &limits, found);
         possible.add(runs, node.span);
         if guards.is_always(place) {
@@ -44,6 +45,34 @@ pub(super) fn check(plan: &Plan, name: &str, policy: &Policy, found: &mut Diagno
     }
 }
 
+/// A run cannot be given more than the graph or the policy has.
+fn budgets(plan: &Plan, policy: &Policy, node: &Node, found: &mut Diagnostics) {
+    for run in node.kind.runs() {
+        for (dimension, wanted) in amounts(&run.budget) {
+            let of =
+                |budget| amounts(budget).into_iter().find(|(name, _)| *name == dimension).and_then(|(_, most)| most);
+            let most = [(of(&plan.settings.budget), "the graph"), (of(&policy.budget), "the policy")];
+            let least = most.into_iter().filter_map(|(most, whose)| Some((most?, whose))).min();
+            if let Some((wanted, (most, whose))) = wanted.zip(least).filter(|(wanted, (most, _))| wanted > most) {
+                let message = format!("`{}` is given {wanted} of `{dimension}`, and {whose} has {most}", node.id);
+                let problem = Diagnostic::error("budget_exhausted", run.target_span, message);
+                found.push(problem.hint(format!("ask for less, or raise `budget.{dimension}` of {whose}")));
+            }
+        }
+    }
+}
+
+fn amounts(budget: &Budget) -> [(&'static str, Option<u64>); 5] {
+    let Budget { tokens, cost_microusd, wall_ms, cpu_ms, host_calls } = *budget;
+    [
+        ("tokens", tokens),
+        ("cost_microusd", cost_microusd),
+        ("wall_ms", wall_ms),
+        ("cpu_ms", cpu_ms),
+        ("host_calls", host_calls),
+    ]
+}
+
 /// What would keep the graph itself from being started.
 fn admission(plan: &Plan, policy: &Policy, limits: &Limits, found: &mut Diagnostics) {
     let top = Span::default();
@@ -51,18 +80,13 @@ fn admission(plan: &Plan, policy: &Policy, limits: &Limits, found: &mut Diagnost
         let problem = Diagnostic::error("feature_disabled", top, "policy has turned graphs off");
         found.push(problem.hint("turn `surfaces.graph` on in the policy"));
     }
-    if limits.max_concurrency == 0 {
+    // What the file says itself was told without a policy.
+    if limits.max_concurrency == 0 && plan.settings.limits.max_concurrency != Some(0) {
         let message = "`max_concurrency` is 0, so that no run could ever start";
         found.push(Diagnostic::error("max_concurrency", top, message).hint("raise it in the policy, or in the graph"));
     }
-    let (ours, theirs) = (&policy.budget, &plan.settings.budget);
-    for (name, ours, theirs) in [
-        ("tokens", ours.tokens, theirs.tokens),
-        ("cost_microusd", ours.cost_microusd, theirs.cost_microusd),
-        ("wall_ms", ours.wall_ms, theirs.wall_ms),
-        ("cpu_ms", ours.cpu_ms, theirs.cpu_ms),
-        ("host_calls", ours.host_calls, theirs.host_calls),
-    ] {
+    let both = amounts(&policy.budget).into_iter().zip(amounts(&plan.settings.budget));
+    for (name, ours, theirs) in both.map(|((name, ours), (_, theirs))| (name, ours, theirs)) {
         if let Some((limit, wanted)) = ours.zip(theirs).filter(|(limit, wanted)| wanted > limit) {
             let message = format!("the graph's budget of `{name}` is {wanted}, and policy gives {limit}");
             let problem = Diagnostic::error("budget_exhausted", top, message);

@@ -179,12 +179,21 @@ edges:
         g:11:29: error[max_replans]: `p` may not replan 9 times: `max_replans` is 3 (lower it, or raise `limits.max_replans` in the policy)"#]],
     );
     check(
-        "{targets: ['*'], scopes: ['spawn:*'], surfaces: {graph: false}, budget: {tokens: 5}}",
-        "max_concurrency: 0\nbudget: {tokens: 6, wall_ms: 1}\ntasks: [{id: a, agent: worker}]",
+        "{targets: ['*'], scopes: ['spawn:*'], surfaces: {graph: false}, limits: {max_concurrency: 0}, budget: {tokens: 5}}",
+        "max_concurrency: 0\nbudget: {tokens: 6, wall_ms: 1}\ntasks: [{id: a, agent: worker, budget: {tokens: 6, wall_ms: 2, cpu_ms: 3}}]",
         expect![[r#"
-        g:1:1: error[budget_exhausted]: the graph's budget of `tokens` is 6, and policy gives 5 (ask for less, or raise `budget.tokens` in the policy)
-        g:1:1: error[feature_disabled]: policy has turned graphs off (turn `surfaces.graph` on in the policy)
-        g:1:1: error[max_concurrency]: `max_concurrency` is 0, so that no run could ever start (raise it in the policy, or in the graph)"#]],
+            g:1:1: error[budget_exhausted]: the graph's budget of `tokens` is 6, and policy gives 5 (ask for less, or raise `budget.tokens` in the policy)
+            g:1:1: error[feature_disabled]: policy has turned graphs off (turn `surfaces.graph` on in the policy)
+            g:3:18: error[invalid_value]: at most 0 at once would start nothing (leave it out for what the policy allows)
+            g:5:24: error[budget_exhausted]: `a` is given 2 of `wall_ms`, and the graph has 1 (ask for less, or raise `budget.wall_ms` of the graph)
+            g:5:24: error[budget_exhausted]: `a` is given 6 of `tokens`, and the policy has 5 (ask for less, or raise `budget.tokens` of the policy)"#]],
+    );
+    check(
+        "{targets: ['*'], scopes: ['spawn:*'], limits: {max_concurrency: 0}}",
+        "tasks: [{id: a, agent: worker}]",
+        expect![
+            "g:1:1: error[max_concurrency]: `max_concurrency` is 0, so that no run could ever start (raise it in the policy, or in the graph)"
+        ],
     );
     check(
         "{targets: ['*'], scopes: ['spawn:*'], limits: {max_depth: 0}}",
