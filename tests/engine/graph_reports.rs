@@ -210,3 +210,19 @@ nodes:
     )
     .await;
 }
+
+#[tokio::test]
+async fn an_output_that_failed_the_graph_behind_a_condition_has_failed() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: echo, input: 1}}
+  e: {output: {error: {code: x_failed}}}
+  o: {output: {value: fine}}
+edges: [{from: a, to: e, when: nodes.a.output == 1}, {from: a, to: o, when: nodes.a.output == 2}]
+"#;
+    let expected = expect_test::expect![[r#"
+        a completed
+        e failed
+        o skipped (no condition that leads to it held)"#]];
+    check(text, RunStatus::Failed, expected).await;
+}

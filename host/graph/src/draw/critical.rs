@@ -6,7 +6,7 @@ use pleach_kernel::Timestamp;
 
 use super::happened::{Happened, NodeStatus};
 use super::links::{Link, in_order, links};
-use crate::plan::{NodeIx, Plan};
+use crate::plan::{Kind, NodeIx, Plan};
 
 /// The chain of nodes that ended last, each begun when the one before it let it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +62,16 @@ impl Happened {
         Some((node.started_at.unwrap_or(end).min(end), end))
     }
 
+    fn has_failed(&self, node: NodeIx) -> bool {
+        matches!(self.nodes[node].status, NodeStatus::Failed | NodeStatus::TimedOut)
+    }
+
     /// Whether the run went along a link.
     pub(super) fn led_on(&self, plan: &Plan, link: &Link) -> bool {
         match link.edges.as_slice() {
             [] => self.is_over(plan, link.from),
+            // A replan comes after what has failed, too.
+            _ if matches!(plan.nodes[link.to].kind, Kind::Replan(_)) && self.has_failed(link.from) => true,
             edges => edges.iter().any(|edge| self.is_taken(plan, &plan.edges[*edge])),
         }
     }

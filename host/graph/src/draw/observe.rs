@@ -16,6 +16,7 @@ use pleach_kernel::{
 };
 
 use super::happened::{Happened, NodeHappened, NodeStatus};
+use super::links::{in_order, links};
 use crate::plan::{DEFAULT_ROUTE, JOIN_HANDLES, JUDGE_HANDLES, Kind, NodeIx, Plan, REPLAN_HANDLES};
 use crate::walk::REPLAN_ABORTED;
 
@@ -295,13 +296,13 @@ impl<'a> Observer<'a> {
                 continue;
             };
             let happened = &mut self.happened.nodes[node];
+            // Members that are cancelled then hold nothing up. An empty group has no
+            // members to tell when it was.
+            happened.started_at = happened.started_at.or(Some(decided_at));
+            happened.finished_at = Some(decided_at);
             // A map that was given up has failed, whatever its group came to.
             if happened.status != NodeStatus::Failed {
-                // Members that are cancelled then hold nothing up. An empty group has
-                // no members to tell when it was.
                 happened.status = of_group(status);
-                happened.started_at = happened.started_at.or(Some(decided_at));
-                happened.finished_at = Some(decided_at);
                 if happened.status == NodeStatus::Completed {
                     happened.error = None;
                 }
@@ -311,6 +312,26 @@ impl<'a> Observer<'a> {
             }
         }
         self.told();
+        self.late_joins();
+    }
+
+    /// A join that other nodes lead to as well comes no sooner than they let it, however
+    /// early its group was decided.
+    fn late_joins(&mut self) {
+        let plan = self.plan;
+        for (node, _) in in_order(plan.nodes.len(), &links(plan)) {
+            if !matches!(plan.nodes[node].kind, Kind::Join { .. }) {
+                continue;
+            }
+            let edges = plan.nodes[node].incoming.iter().map(|edge| &plan.edges[*edge]);
+            let others = edges.filter(|edge| !plan.nodes[edge.from].kind.is_group());
+            let taken = others.filter(|edge| self.happened.is_taken(plan, edge));
+            let let_on = taken.filter_map(|edge| self.happened.nodes[edge.from].finished_at).max();
+            let happened = &mut self.happened.nodes[node];
+            if happened.finished_at.is_some() && happened.finished_at < let_on {
+                (happened.started_at, happened.finished_at) = (happened.started_at.max(let_on), let_on);
+            }
+        }
     }
 
     /// Whether a node's group is there and not decided, as far as the tree shows.

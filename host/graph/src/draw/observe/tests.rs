@@ -309,3 +309,62 @@ fn what_other_runs_of_the_tree_wrote_is_not_the_graphs() {
     assert!(happened.nodes.iter().all(|node| node.status == NodeStatus::Waiting));
     assert_eq!(happened.critical_path(&plan), None);
 }
+
+/// What a join waited for besides its group is on the way to what comes after it.
+#[test]
+fn a_join_comes_no_sooner_than_whatever_leads_to_it() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  g: {spawn_group: {targets: [{target: w}]}}
+  slow: {spawn_run: {target: w}}
+  j: {join: {group: g}}
+  z: {spawn_run: {target: w}}
+edges:
+- {from: g, to: j}
+- {from: slow, to: j}
+- {from: j, to: z}
+"#;
+    let mut scene = Scene::new(RunStatus::Completed);
+    scene.child("g", "g:0", RunStatus::Completed, 0, 10);
+    scene.group("g", 1, Some((JoinStatus::Completed, 10)));
+    scene.child("slow", "slow", RunStatus::Completed, 0, 500);
+    scene.child("z", "z", RunStatus::Completed, 500, 600);
+    check(
+        text,
+        &scene,
+        expect_test::expect![[r#"
+        g: completed 0..10 1x1
+        slow: completed 0..500 1x1
+        j.completed: completed 500..500
+        z: completed 500..600 1x1
+        600 ms: slow > j > z"#]],
+    );
+}
+
+#[test]
+fn the_critical_path_goes_through_what_has_failed_to_its_replan() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  a: {spawn_run: {target: w}}
+  r: {replan: {of: [a]}}
+  z: {spawn_run: {target: w}}
+edges:
+- {from: a, to: r}
+- {from: r, to: z}
+"#;
+    let mut scene = Scene::new(RunStatus::Completed);
+    scene.child("a", "a", RunStatus::Failed, 0, 500);
+    scene.replanned("r", 501, SuggestedAction::Continue);
+    scene.child("z", "z", RunStatus::Completed, 501, 600);
+    check(
+        text,
+        &scene,
+        expect_test::expect![[r#"
+        a: failed 0..500 1x1 trap
+        r.continue: completed 501..501
+        z: completed 501..600 1x1
+        600 ms: a > r > z"#]],
+    );
+}

@@ -37,9 +37,35 @@ impl Observer<'_> {
             skips[node] = skip;
             self.happened.nodes[node].status = NodeStatus::Skipped;
         }
-        if run.status == RunStatus::Completed {
-            self.outputs();
+        match run.status {
+            RunStatus::Completed => self.outputs(),
+            RunStatus::Failed => self.failing(run),
+            _ => {}
         }
+    }
+
+    /// The output that has failed the graph where a condition held: if it is the only one
+    /// with the error's code that can have been reached.
+    fn failing(&mut self, run: &RunView) {
+        let Some(error) = &run.error else { return };
+        let is_it = |node: &NodeIx| match &self.plan.nodes[*node].kind {
+            Kind::Output(output) => output.error.as_ref().is_some_and(|failing| failing.code == error.code),
+            _ => false,
+        };
+        let of_code: Vec<NodeIx> = (0..self.plan.nodes.len()).filter(is_it).collect();
+        let is_known = of_code.iter().any(|node| self.happened.nodes[*node].status == NodeStatus::Failed);
+        let may_be = of_code.iter().filter_map(|node| Some((*node, self.reached_at(*node)?)));
+        if let (false, [(node, at)]) = (is_known, may_be.collect::<Vec<_>>().as_slice()) {
+            self.at_once(*node, *at, NodeStatus::Failed);
+            self.happened.nodes[*node].error = Some(error.code.clone());
+        }
+    }
+
+    /// When a node was reached, if the conditions of the edges to it held.
+    fn reached_at(&self, node: NodeIx) -> Option<Timestamp> {
+        let edges = self.plan.nodes[node].incoming.iter().map(|edge| &self.plan.edges[*edge]);
+        let taken = edges.filter(|edge| self.happened.may_be_taken(self.plan, edge));
+        taken.filter_map(|edge| self.happened.nodes[edge.from].finished_at).max()
     }
 
     /// Whether it came to be a node's turn before the graph ended: each edge to it is
@@ -87,15 +113,10 @@ impl Observer<'_> {
             |node: &NodeIx| matches!(&plan.nodes[*node].kind, Kind::Output(output) if output.error.is_none());
         let outputs: Vec<NodeIx> = (0..plan.nodes.len()).filter(is_output).collect();
         let is_known = |node: &NodeIx| happened.nodes[*node].status == NodeStatus::Completed;
-        let reached_at = |node: NodeIx| {
-            let edges = plan.nodes[node].incoming.iter().map(|edge| &plan.edges[*edge]);
-            let taken = edges.filter(|edge| happened.may_be_taken(plan, edge));
-            taken.filter_map(|edge| happened.nodes[edge.from].finished_at).max()
-        };
         let may_be: Vec<(NodeIx, Timestamp)> = outputs
             .iter()
             .filter(|node| !is_known(node))
-            .filter_map(|node| Some((*node, reached_at(*node)?)))
+            .filter_map(|node| Some((*node, self.reached_at(*node)?)))
             .collect();
         let known = outputs.iter().filter(|node| is_known(node)).count();
         let given = self.output.as_ref().and_then(|output| serde_json::from_str(output.as_str()).ok());
