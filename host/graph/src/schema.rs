@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use jsonschema::Validator;
+use jsonschema::{PatternOptions, Validator};
 use serde_json::Value as Json;
 
 /// A JSON Schema, compiled.
@@ -14,12 +14,17 @@ pub struct Schema(Arc<Validator>);
 /// So many ways in which a value does not fit are told.
 const MOST: usize = 3;
 
+/// Bytes of each, for the value that does not fit is told with it.
+const LONGEST_TOLD: usize = 500;
+
 impl Schema {
     /// Compiles a schema. It may refer to its own parts by their places, and not to
     /// itself or to anything outside: whoever holds a value against it cannot be stopped.
     pub fn compile(schema: &Json) -> Result<Self, String> {
         Parts { whole: schema, known: HashMap::new() }.weigh(schema, 0)?;
-        match jsonschema::validator_for(schema) {
+        // Patterns that take no longer than the text that they are looked for in.
+        let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+        match options.build(schema) {
             Ok(validator) => Ok(Self(Arc::new(validator))),
             Err(error) => Err(error.to_string()),
         }
@@ -36,19 +41,27 @@ impl Schema {
             .iter_errors(value)
             .take(MOST)
             .map(|error| match error.instance_path().as_str() {
-                "" => error.to_string(),
-                path => format!("at {path}: {error}"),
+                "" => brief(error.to_string()),
+                path => brief(format!("at {path}: {}", brief(error.to_string()))),
             })
             .collect();
         Err(wrong.join("; "))
     }
 }
 
-/// Parts that a schema may have, each counted as often as it is referred to.
-const MOST_PARTS: usize = 10_000;
+/// Parts that a schema may have, each counted as often as it is referred to, and values
+/// that it lists.
+const MOST_PARTS: usize = 5_000;
 
 /// Parts within each other, and references from one to the next.
 const MOST_LEVELS: usize = 128;
+
+/// Keywords with a map from names to schemas.
+const NAMED: [&str; 6] =
+    ["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
+
+/// Keywords with values that nothing is looked for in.
+const VALUES: [&str; 4] = ["const", "default", "enum", "examples"];
 
 /// The parts of a schema that were counted so far; none while one is being counted.
 struct Parts<'a> {
@@ -61,11 +74,7 @@ impl<'a> Parts<'a> {
         if level > MOST_LEVELS {
             return Err(format!("it is more than {MOST_LEVELS} levels deep"));
         }
-        let inner: Vec<&'a Json> = match part {
-            Json::Object(fields) => fields.values().collect(),
-            Json::Array(items) => items.iter().collect(),
-            _ => return Ok(0),
-        };
+        let Json::Object(fields) = part else { return Ok(0) };
         match self.known.insert(part, None) {
             Some(None) => return Err("it refers to itself; say how deep it goes, or leave the inner part open".into()),
             Some(known) => {
@@ -74,9 +83,20 @@ impl<'a> Parts<'a> {
             }
             None => {}
         }
-        let mut weight = usize::from(part.is_object());
-        for inner in inner {
-            weight = weight.saturating_add(self.weigh(inner, level + 1)?);
+        let mut weight = 1usize;
+        for (keyword, value) in fields {
+            let inner: Vec<&'a Json> = match value {
+                _ if VALUES.contains(&keyword.as_str()) => {
+                    weight = weight.saturating_add(count(value));
+                    continue;
+                }
+                Json::Object(named) if NAMED.contains(&keyword.as_str()) => named.values().collect(),
+                Json::Array(items) => items.iter().collect(),
+                one => vec![one],
+            };
+            for inner in inner {
+                weight = weight.saturating_add(self.weigh(inner, level + 1)?);
+            }
         }
         if let Some(target) = self.referred(part)? {
             weight = weight.saturating_add(self.weigh(target, level + 1)?);
@@ -103,10 +123,49 @@ impl<'a> Parts<'a> {
             return Err(format!("a part of it is called `{name}`; leave the name out"));
         }
         let Some(place) = of("$ref") else { return Ok(None) };
-        let found = place.strip_prefix('#').and_then(|pointer| self.whole.pointer(pointer));
+        // Whoever follows it decodes it first.
+        let pointer = place.strip_prefix('#').and_then(decoded);
+        let found = pointer.and_then(|pointer| self.whole.pointer(&pointer));
         let missing = || format!("it refers to `{place}`, which is no place in it; write `#/$defs/NAME`");
-        found.map(Some).ok_or_else(missing)
+        found.filter(|found| !found.is_array()).map(Some).ok_or_else(missing)
     }
+}
+
+/// The values in one, itself included.
+fn count(value: &Json) -> usize {
+    match value {
+        Json::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Json::Object(fields) => 1 + fields.values().map(count).sum::<usize>(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 1,
+    }
+}
+
+/// The fragment of a URI as it is meant; none where it is no text.
+fn decoded(fragment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(fragment.len());
+    let mut rest = fragment.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = match byte {
+            b'%' => {
+                let digit = |byte: Option<u8>| (byte? as char).to_digit(16);
+                (digit(rest.next())? * 16 + digit(rest.next())?) as u8
+            }
+            other => other,
+        };
+        bytes.push(byte);
+    }
+    // A `~` stands before `0` or `1`, or readers differ.
+    let text = String::from_utf8(bytes).ok()?;
+    text.split('~').skip(1).all(|after| after.starts_with(['0', '1'])).then_some(text)
+}
+
+/// What is wrong with a value, which may be long itself.
+fn brief(mut told: String) -> String {
+    if told.len() > LONGEST_TOLD {
+        told.truncate(told.floor_char_boundary(LONGEST_TOLD));
+        told.push('…');
+    }
+    told
 }
 
 impl fmt::Debug for Schema {
@@ -129,6 +188,13 @@ mod tests {
         assert_eq!(schema.check(&json!({"n": 1, "m": 2})), Ok(()));
         let wrong = schema.check(&json!({"n": "x"})).unwrap_err();
         assert!(wrong.contains("at /n") && wrong.contains("\"m\""), "{wrong}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_briefly_however_long_it_is() {
+        let schema = Schema::compile(&json!({"type": "integer", "enum": [1], "maxLength": 2})).unwrap();
+        let told = schema.check(&json!("ö".repeat(100_000))).unwrap_err();
+        assert!(told.len() < 4 * LONGEST_TOLD && told.contains('…'), "{} bytes", told.len());
     }
 
     #[test]
@@ -159,7 +225,21 @@ mod tests {
             json!({"$ref": format!("#/$defs/d{levels}"), "$defs": parts})
         };
         assert_eq!(why(bomb(5)), "");
-        assert!(why(bomb(40)).contains("more than 10000 parts"), "{}", why(bomb(40)));
+        assert!(why(bomb(40)).contains("more than 5000 parts"), "{}", why(bomb(40)));
+        let encoded = json!({"$ref": "#/$defs/a%62", "$defs": {
+            "a%62": true, "ab": {"anyOf": [{"properties": {"x": {"$ref": "#/$defs/a%62"}}}]},
+        }});
+        assert!(why(encoded).contains("refers to itself"));
+        assert!(why(json!({"items": {"enum": vec![1; 6_000]}})).contains("more than 5000 parts"));
+        assert!(why(json!({"properties": {"const": {"$ref": "#"}}})).contains("refers to itself"));
+        assert!(!why(json!({"pattern": "(?=a*b)x"})).is_empty());
+        // Values are no schemas, whatever they look like.
+        assert_eq!(
+            why(json!({"const": {"$ref": "#/nowhere"}, "enum": [{"$id": "x"}], "examples": [{"$ref": "#"}]})),
+            ""
+        );
+        assert_eq!(why(json!({"$ref": "#/$defs/a~1%62", "$defs": {"a/b": {"type": "string"}}})), "");
+        assert!(why(json!({"$ref": "#/$defs/~~1", "$defs": {"~/": true, "~~1": {}}})).contains("no place in it"));
         let shared = json!({
             "$defs": {"file": {"type": "string"}}, "items": {"$ref": "#/$defs/file"},
             "properties": {"$ref": {"type": "string"}, "a": {"$ref": "#/$defs/file"}},

@@ -257,10 +257,16 @@ impl Walk {
             }
             match self.ready.pop_front() {
                 Some(node) => self.begin(node),
-                None if self.running == 0 && !self.held.is_empty() => self.release_all(),
+                None if !self.held.is_empty() && self.is_stuck() => self.release_all(),
                 None => return None,
             }
         }
+    }
+
+    /// Whether nothing is under way but joins that wait for groups which are to come.
+    fn is_stuck(&self) -> bool {
+        let waits = |state: &&State| state.awaited_by.is_some() && state.group.is_none();
+        self.running == 0 || self.running as usize == self.states.iter().filter(waits).count()
     }
 
     fn is_pause_due(&self) -> bool {
@@ -460,6 +466,8 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod beside;
 #[cfg(test)]
 mod looping;
 #[cfg(test)]

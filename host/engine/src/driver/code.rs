@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pleach_kernel::{Finish, Outcome, Run, RunError, RunId, Tree, Usage};
+use pleach_kernel::{Finish, Outcome, Run, RunError, RunId, Usage};
 use pleach_sandbox::Plugin;
 
 use super::{Driver, Shared};
@@ -43,18 +43,23 @@ pub(super) struct Code {
     pub asked_by: Option<Arc<Plugin>>,
 }
 
-impl Shared {
+impl Driver {
     /// The code for a run, where it is in memory: else the run that lacks its own, which
     /// may be the graph's. `like` may be the code of another.
-    pub(super) fn code(&self, tree: &Tree, run: &Run, like: Option<&Code>) -> Result<Code, RunId> {
-        let find = |of: &Run, known: Option<&Arc<Plugin>>| {
-            let digest = &of.plugin().digest;
-            let known = known.filter(|plugin| plugin.digest() == digest).cloned();
-            known.or_else(|| self.plugin(digest)).ok_or(of.id)
+    pub(super) fn code(&self, run: &Run, like: Option<&Code>) -> Result<Code, RunId> {
+        let plugin = self.code_in_memory(run, like.map(|code| &code.plugin))?;
+        let Some(graph) = self.tree.asked_by(run) else { return Ok(Code { plugin, asked_by: None }) };
+        let asked_by = match self.guests.get(&graph.id) {
+            Some(guest) => guest.plugin.clone(),
+            None => self.code_in_memory(graph, like.and_then(|code| code.asked_by.as_ref()))?,
         };
-        let graph = tree.asked_by(run);
-        let asked_by = graph.map(|graph| find(graph, like.and_then(|code| code.asked_by.as_ref()))).transpose()?;
-        Ok(Code { plugin: find(run, like.map(|code| &code.plugin))?, asked_by })
+        Ok(Code { plugin, asked_by: Some(asked_by) })
+    }
+
+    fn code_in_memory(&self, run: &Run, like: Option<&Arc<Plugin>>) -> Result<Arc<Plugin>, RunId> {
+        let digest = &run.plugin().digest;
+        let like = like.filter(|plugin| plugin.digest() == digest).cloned();
+        like.or_else(|| self.shared.plugin(digest)).ok_or(run.id)
     }
 }
 
@@ -62,7 +67,7 @@ impl Driver {
     /// The code of a run that is to start; where it is not in memory, it is
     /// fetched, and the run waits until then.
     pub(super) fn code_for(&mut self, run: RunId) -> Option<Code> {
-        let lacking = match self.shared.code(&self.tree, self.tree.run(run)?, None) {
+        let lacking = match self.code(self.tree.run(run)?, None) {
             Ok(code) => {
                 // It may have come to be there for another tree.
                 self.code_is_here(code.plugin.digest());

@@ -19,6 +19,7 @@ const AT_ONCE: usize = 64;
 
 /// A guest that runs.
 pub(super) struct Guest {
+    pub plugin: Arc<Plugin>,
     pub attempt: u32,
     pub stop: Stop,
     pub meter: Option<Arc<RunMeter>>,
@@ -110,7 +111,7 @@ impl Driver {
             }
             let Some(run) = self.tree.run(ready.run) else { continue };
             // Neighbours are mostly of one plugin.
-            match self.shared.code(&self.tree, run, found.last().map(|(_, code)| code)) {
+            match self.code(run, found.last().map(|(_, code)| code)) {
                 Ok(code) => found.push((ready, code)),
                 Err(of) if absent.iter().any(|other| digest_of(*other) == digest_of(of)) => {}
                 Err(of) => absent.push(of),
@@ -178,6 +179,7 @@ impl Driver {
             self.graphs += u32::from(is_graph);
             let stop = self.shared.guests.start(&plugin, job, self.mailbox.clone());
             let guest = Guest {
+                plugin,
                 attempt,
                 stop,
                 meter,

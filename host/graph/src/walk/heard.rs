@@ -115,6 +115,9 @@ impl Walk {
 
     /// Failed runs were looked at.
     pub fn evaluated(&mut self, node: NodeIx, evaluation: Evaluation) {
+        if !self.is_running(node) {
+            return; // Another replan has sent it round again.
+        }
         let aborted = evaluation.plan.as_ref().is_some_and(|plan| plan.aborted);
         if aborted {
             let why = evaluation.plan.as_ref().map_or(String::new(), |plan| plan.rationale.clone());

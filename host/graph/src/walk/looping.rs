@@ -3,8 +3,7 @@
 use expect_test::expect;
 use serde_json::json;
 
-use super::scripted::{End, Kernel};
-use super::tests::{check, plan};
+use super::tests::check;
 
 const LOOP: &str = r#"
 nodes:
@@ -275,40 +274,6 @@ edges:
     );
 }
 
-/// The first loop sends the map round again while the second still waits for what the
-/// map's first round comes to.
-#[test]
-fn a_join_on_a_longer_loop_waits_for_a_map_that_a_shorter_one_has_begun_anew() {
-    let text = r#"
-nodes:
-  g: {map: {over: "[1, 2, 3, 4]", target: x, window: 1}}
-  j: {join: {}}
-  r: {replan: {of: [g], max_replans: 1}}
-  w: {spawn_run: {target: x}}
-  s: {replan: {of: [w], max_replans: 2}}
-  out: {output: {value: "${{ nodes.j.output.values }}"}}
-edges:
-- {from: g, to: j}
-- {from: j, to: r}
-- {from: r.replan, to: g}
-- {from: r.continue, to: out}
-- {from: g, to: w}
-- {from: w, to: s}
-- {from: s.replan, to: g}
-- {from: s.continue, to: out}
-"#;
-    check(
-        text,
-        &json!({}),
-        &["w"],
-        expect![[r#"
-            g:0 w +1 -g1 g#2:0 w#2 +1 +2 +3
-            g completed, j completed, r completed, w completed, s completed, out completed
-            ["g#2:0","+1","+2","+3"]
-        "#]],
-    );
-}
-
 /// A plain edge stands for each handle that no other edge leads from.
 #[test]
 fn a_replan_that_leads_on_plainly_makes_up_for_a_failure_that_no_run_shows() {
@@ -352,64 +317,4 @@ edges: [{from: m, to: j}, {from: j, to: r}, {from: r.continue, to: out}, {from: 
             [1,2]
         "#]],
     );
-}
-
-/// The group of a join that is on a longer loop than its group's replan.
-const BESIDE: &str = r#"
-nodes:
-  a: {spawn_run: {target: x, on_failure: isolated}}
-  g: {spawn_group: {targets: [{target: x}]}}
-  w: {spawn_run: {target: x}}
-  s: {replan: {of: [w], max_replans: 1}}
-  k: {spawn_run: {target: x}}
-  j: {join: {group: g}}
-  r: {replan: {of: [k], max_replans: 1}}
-  out: {output: {value: "${{ nodes.j.output.values }}"}}
-edges:
-- {from: a, to: g}
-- {from: g, to: w}
-- {from: w, to: s}
-- {from: s.replan, to: a}
-- {from: s.continue, to: out}
-- {from: g, to: k}
-- {from: k, to: j}
-- {from: j, to: r}
-- {from: r.replan, to: a}
-- {from: r.continue, to: out}
-"#;
-
-#[test]
-fn a_join_whose_group_is_on_its_way_again_waits_for_it() {
-    check(
-        BESIDE,
-        &json!({}),
-        &["w"],
-        expect![[r#"
-        a g:0 w k a#2 g#2:0 w#2
-        a completed, g completed, w completed, s completed, k completed, j completed, r completed, out completed
-        ["g#2:0"]
-    "#]],
-    );
-}
-
-#[test]
-fn a_join_whose_group_does_not_come_again_has_failed() {
-    check(
-        BESIDE,
-        &json!({}),
-        &["w", "a#2"],
-        expect![[r#"
-        a g:0 w k a#2
-        a failed, g skipped, w skipped, s waiting, k completed, j failed, r waiting, out waiting
-        node_failed: node `j` failed: no_group: its group was not spawned: the node that makes it was skipped or has failed
-    "#]],
-    );
-}
-
-/// The group of the first round is decided when that of the second is on its way.
-#[test]
-fn a_join_does_not_take_the_group_of_an_earlier_round_for_the_one_that_it_waits_for() {
-    let ends = |key: &str| if key == "w" { End::Fail } else { End::Ok(json!(key)) };
-    let (end, _) = Kernel::new(&ends).in_order(32).walk(&plan(BESIDE), &json!({}));
-    assert_eq!(end, r#"["g#2:0"]"#);
 }

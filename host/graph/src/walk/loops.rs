@@ -186,9 +186,12 @@ impl Walk {
             self.ready.retain(|other| other != node);
             self.finish(*node, Status::Waiting);
             self.give_up_group(*node);
+            // It waits for no group any more; a join outside the loop waits for the next one
+            // of a node within.
+            if let Kind::Join { group: Some(of), .. } = plan.nodes[*node].kind {
+                self.states[of].awaited_by = None;
+            }
             let state = &mut self.states[*node];
-            // What waits for its group outside the loop waits for the next.
-            state.awaited_by = state.awaited_by.filter(|join| !within(join));
             (state.status, state.open) = (Status::Waiting, open);
             (state.group, state.runs, state.failed_itself) = (None, Vec::new(), false);
         }

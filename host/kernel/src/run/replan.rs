@@ -97,7 +97,7 @@ pub struct ReplanNode {
     /// The children that it looks at, in order of their ids.
     pub among: Arc<[RunId]>,
     /// Nodes that have failed without a failed run to show for it, as one does whose
-    /// output does not fit its schema. Each counts as a failure.
+    /// input does not fit its schema. Each counts as a failure.
     pub failed_node_ids: Vec<Arc<str>>,
     /// Why it goes on whatever has failed: by a rule of its own.
     pub declines: Option<Arc<str>>,
