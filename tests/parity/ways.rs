@@ -5,9 +5,10 @@ use std::path::Path;
 
 use pleach_engine::graph::source::Source;
 use pleach_engine::kernel::{JoinPolicy, JoinResult, Payload, RunError, SpawnRequest, Visibility};
-use pleach_engine::{CallError, Error, EventRecord, Host, HostCalls, Publish, Run, Running, Submission};
+use pleach_engine::{CallError, Error, EventRecord, Host, HostBuilder, HostCalls, Publish, Run, Running, Submission};
 use serde_json::{Value, json};
 
+use crate::lasting::stop;
 use crate::scene::{Scene, grant, guest, log, open_policy, plugin, wait};
 
 /// What each root is called, so that policy speaks of all of them.
@@ -68,54 +69,90 @@ pub async fn same(scenario: Scenario) -> Told {
 }
 
 /// Plays a scenario each way, as `set` wants it admitted, and gives the one log
-/// that all have written.
+/// that all have written; also where the host stops in the middle, and another goes on.
 pub async fn same_under(scenario: Scenario, set: impl Fn(&mut Submission)) -> Told {
-    same_with(scenario, set, async |_| {}).await
+    let undisturbed = play(&scenario, &set, async |_| {}).await;
+    for (surface, submission) in ways(&scenario, &set) {
+        for seq in STOPS {
+            let told = disturbed(&scenario, surface, submission.clone(), seq).await;
+            assert_eq!(undisturbed, told, "on the right as {surface}, where the host stopped after seq {seq}");
+        }
+    }
+    undisturbed
 }
 
 /// As [`same_under`], while `meanwhile` does something to each run.
 pub async fn same_with(scenario: Scenario, set: impl Fn(&mut Submission), meanwhile: impl AsyncFn(&Run)) -> Told {
-    // Compiled once for all scenarios.
-    let scene = Scene::with(
-        Host::builder().circuit_breaker(None).code_cache(Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity")),
-    )
-    .await;
+    play(&scenario, &set, meanwhile).await
+}
+
+/// After which events hosts stop: at once, and when the root has spawned something. Hosts
+/// are quick: of those that stop later, most have come to the end. Every single point is
+/// crossed by the simulation of the engine, with scenarios of its own.
+const STOPS: [u64; 2] = [1, 4];
+
+/// Compiled once for all scenarios.
+fn builder() -> HostBuilder {
+    Host::builder().circuit_breaker(None).code_cache(Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity"))
+}
+
+/// The plugins of a scenario.
+async fn publish(host: &Host, scenario: &Scenario) {
     let under = |name: &str, version: &str| Publish { name: Some(name.into()), version: Some(version.into()) };
-    scene.host.publish(guest("script"), under(NAME, "1.0.0")).await.unwrap();
-    scene.host.publish(plugin("retry-replanner"), Publish::default()).await.unwrap();
-    scene.host.publish(guest("echo"), under("withdrawn", "1.0.0")).await.unwrap();
-    scene.host.unpublish("withdrawn", "1.0.0").await.unwrap();
+    host.publish(guest("script"), Publish::default()).await.unwrap();
+    host.publish(guest("script"), under(NAME, "1.0.0")).await.unwrap();
+    host.publish(plugin("retry-replanner"), Publish::default()).await.unwrap();
+    host.publish(guest("echo"), Publish::default()).await.unwrap();
+    host.publish(guest("echo"), under("withdrawn", "1.0.0")).await.unwrap();
+    host.unpublish("withdrawn", "1.0.0").await.unwrap();
+    if scenario.graph.is_empty() {
+        return;
+    }
+    // Published, and run by its name: what is run from a file is refused before it
+    // runs where this policy would refuse a node of it.
+    let text = format!("spec_version: \"2.0\"\nname: {NAME}\nversion: 2.0.0\n{}", scenario.graph);
+    match host.publish_graph(Source::new("parity.yaml", text), Publish::default()).await {
+        Ok(_) => {}
+        Err(Error::Graph { problems, .. }) => {
+            let told: Vec<String> = problems.iter().map(|one| format!("{}: {}", one.code, one.message)).collect();
+            panic!("{}", told.join("\n"));
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The program of a scenario, which no store keeps.
+fn provide(host: &Host, scenario: &Scenario) {
     let program = scenario.program;
     let run = move |calls: HostCalls, input: Payload| program(calls, serde_json::from_str(input.as_str()).unwrap());
-    scene.host.provide(NAME, "1.0.0", run).unwrap();
+    host.provide(NAME, "1.0.0", run).unwrap();
+}
 
+/// What is submitted each way.
+fn ways(scenario: &Scenario, set: &impl Fn(&mut Submission)) -> Vec<(&'static str, Submission)> {
     let input = Payload::of(&scenario.input).unwrap();
     let mut ways = vec![
         ("guest", Submission::new(&format!("{NAME}@=1.0.0"), Payload::of(&scenario.guest).unwrap())),
         ("api", Submission::of_program(NAME, "1.0.0", input.clone())),
     ];
     if !scenario.graph.is_empty() {
-        // Published, and run by its name: what is run from a file is refused before it
-        // runs where this policy would refuse a node of it.
-        let text = format!("spec_version: \"2.0\"\nname: {NAME}\nversion: 2.0.0\n{}", scenario.graph);
-        match scene.host.publish_graph(Source::new("parity.yaml", text), Publish::default()).await {
-            Ok(_) => ways.push(("graph", Submission::new(&format!("{NAME}@=2.0.0"), input))),
-            Err(Error::Graph { problems, .. }) => {
-                let told: Vec<String> = problems.iter().map(|one| format!("{}: {}", one.code, one.message)).collect();
-                panic!("{}", told.join("\n"));
-            }
-            Err(error) => panic!("{error}"),
-        }
+        ways.push(("graph", Submission::new(&format!("{NAME}@=2.0.0"), input)));
     }
-    let mut first: Option<Told> = None;
-    for (surface, mut submission) in ways {
+    for (_, submission) in &mut ways {
         submission.grant = grant();
         submission.policy = Some(open_policy());
-        set(&mut submission);
-        let run = match scene.host.submit(submission).await {
-            Ok(run) => run,
-            Err(error) => panic!("as {surface}: {error}"),
-        };
+        set(submission);
+    }
+    ways
+}
+
+async fn play(scenario: &Scenario, set: &impl Fn(&mut Submission), meanwhile: impl AsyncFn(&Run)) -> Told {
+    let scene = Scene::with(builder()).await;
+    publish(&scene.host, scenario).await;
+    provide(&scene.host, scenario);
+    let mut first: Option<Told> = None;
+    for (surface, submission) in ways(scenario, set) {
+        let run = submit(&scene.host, surface, submission).await;
         meanwhile(&run).await;
         wait(&run).await;
         let told = told(&run, surface, &log(&run).await);
@@ -126,6 +163,38 @@ pub async fn same_with(scenario: Scenario, set: impl Fn(&mut Submission), meanwh
     }
     scene.shut_down().await;
     first.unwrap()
+}
+
+async fn submit(host: &Host, surface: &str, submission: Submission) -> Run {
+    host.submit(submission).await.unwrap_or_else(|error| panic!("as {surface}: {error}"))
+}
+
+/// Plays a scenario one way on a host that stops after an event, and on to its end on
+/// another.
+async fn disturbed(scenario: &Scenario, surface: &str, submission: Submission, seq: u64) -> Told {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("pleach.db").display());
+    let host = builder().store(&store).build().await.unwrap();
+    publish(&host, scenario).await;
+    provide(&host, scenario);
+    let run = submit(&host, surface, submission).await;
+    let mut events = run.events(1);
+    while let Some(event) = events.next().await {
+        if event.unwrap().seq >= seq {
+            break;
+        }
+    }
+    drop(events);
+    let id = run.id();
+    stop(host).await;
+    let host = builder().store(&store).build().await.unwrap();
+    provide(&host, scenario);
+    let run = host.run(id).await.unwrap();
+    wait(&run).await;
+    let told = told(&run, surface, &log(&run).await);
+    assert!(host.check().await.unwrap().is_empty());
+    stop(host).await;
+    told
 }
 
 fn told(run: &Run, surface: &str, events: &[EventRecord]) -> Told {
