@@ -94,6 +94,8 @@ async fn only_a_tree_that_cannot_be_read_and_is_nobodys_can_be_discarded() {
     let elsewhere = lasting.builder().recover(false).build().await.unwrap();
     assert!(matches!(why(&elsewhere, other).await, Error::Owned { .. }), "it goes on there");
     the_other_completes(&host, other).await;
+    // A tree has ended before it has left.
+    eventually("that it is nobody's", async || !matches!(why(&host, other).await, Error::Owned { .. })).await;
     assert!(matches!(why(&host, other).await, Error::Undamaged { .. }));
     is_named(&host, damaged, "the log of tree").await;
     assert!(matches!(why(&elsewhere, damaged).await, Error::Owned { .. }), "that host took it up");
