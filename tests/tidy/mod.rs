@@ -12,7 +12,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kernel", &["serde", "serde_json", "serde_json_canonicalizer", "sha2", "thiserror"]),
     (
         "graph",
-        &["cel", "jsonschema", "pleach-kernel", "regex", "schemars", "serde", "serde-saphyr", "serde_json", "strsim"],
+        &[
+            "cel",
+            "jsonschema",
+            "percent-encoding",
+            "pleach-kernel",
+            "regex",
+            "schemars",
+            "serde",
+            "serde-saphyr",
+            "serde_json",
+            "strsim",
+        ],
     ),
     (
         "store",

@@ -182,7 +182,7 @@ mod tests {
         for code in ["trap", "out_of_fuel", "out_of_memory", "nondeterminism", "mine"] {
             assert_eq!(tried(None, &failed(code)), Tried::Failed, "{code}");
         }
-        for code in NOT_THE_PLUGINS {
+        for code in NOT_THE_PLUGINS.into_iter().chain(["output_schema"]) {
             assert_eq!(tried(None, &failed(code)), Tried::Neither, "{code}");
         }
         assert_eq!(tried(Some(RunStatus::TimedOut), &Outcome::Stopped), Tried::Failed);

@@ -1,10 +1,12 @@
 //! Schemas: JSON Schemas that a graph gives for what goes in and comes out.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use jsonschema::{PatternOptions, Validator};
+use percent_encoding::percent_decode_str;
 use serde_json::Value as Json;
 
 /// A JSON Schema, compiled.
@@ -141,21 +143,9 @@ fn count(value: &Json) -> usize {
 }
 
 /// The fragment of a URI as it is meant; none where it is no text.
-fn decoded(fragment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(fragment.len());
-    let mut rest = fragment.bytes();
-    while let Some(byte) = rest.next() {
-        let byte = match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| (byte? as char).to_digit(16);
-                (digit(rest.next())? * 16 + digit(rest.next())?) as u8
-            }
-            other => other,
-        };
-        bytes.push(byte);
-    }
+fn decoded(fragment: &str) -> Option<Cow<'_, str>> {
+    let text = percent_decode_str(fragment).decode_utf8().ok()?;
     // A `~` stands before `0` or `1`, or readers differ.
-    let text = String::from_utf8(bytes).ok()?;
     text.split('~').skip(1).all(|after| after.starts_with(['0', '1'])).then_some(text)
 }
 

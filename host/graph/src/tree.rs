@@ -116,7 +116,9 @@ fn in_words(message: &str, span: Span) -> Diagnostic {
         let (_, message, hint) = told.unwrap_or(("", message.to_owned(), "split it into graphs that run one another"));
         return Diagnostic::error("syntax", span, message).hint(hint);
     }
+    let levels = format!("it has more than {MAX_DEPTH} levels");
     let signs = [
+        ("recursion limit", &*levels, "say less within each other"),
         ("null into string", "a key is text, and this is null", "put it in quotes"),
         ("weak recursion", "an alias stands for what it is within", "write out what it stands for"),
         ("non-finite", "a number that JSON cannot hold", "put it in quotes, if it is text"),
@@ -335,6 +337,38 @@ mod tests {
         let nested: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
         assert_eq!(refused(&nested).code, "syntax");
         assert_eq!(refused(&"x".repeat(MAX_BYTES + 1)).code, "too_large");
+    }
+
+    #[test]
+    fn what_the_parser_says_of_itself_is_told_in_words() {
+        let told = |text: &str| {
+            let refused = refused(text);
+            format!("{}: {} ({})", refused.code, refused.message, refused.hint.unwrap_or_default())
+        };
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let blocks: String = (0..100).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        let repeated = format!("a: &a [{}]\nb: [{}]\n", "1, ".repeat(2_000), "*a, ".repeat(200));
+        let all = [
+            "a: 1\n---\nb: 2\n",
+            &nested(100),
+            &blocks,
+            &repeated,
+            "null: 1\n",
+            "a: .inf\n",
+            "a:\n\tb: 1\n",
+            "a: &a [*a]\n",
+        ];
+        let told: Vec<String> = all.into_iter().map(told).collect();
+        expect_test::expect![[r#"
+            syntax: it has several documents, and a graph is one (take out the lines `---`)
+            syntax: it has more than 64 levels (say less within each other)
+            syntax: it has more than 64 levels (say less within each other)
+            syntax: it has more than 100000 values by way of its aliases (write out what they stand for)
+            syntax: a key is text, and this is null (put it in quotes)
+            syntax: a number that JSON cannot hold (put it in quotes, if it is text)
+            syntax: tabs disallowed within this context (block indentation) (indent with spaces)
+            syntax: an alias stands for what it is within (write out what it stands for)"#]]
+        .assert_eq(&told.join("\n"));
     }
 
     #[test]

@@ -61,9 +61,7 @@ impl Driver {
         let like = like.filter(|plugin| plugin.digest() == digest).cloned();
         like.or_else(|| self.shared.plugin(digest)).ok_or(run.id)
     }
-}
 
-impl Driver {
     /// The code of a run that is to start; where it is not in memory, it is
     /// fetched, and the run waits until then.
     pub(super) fn code_for(&mut self, run: RunId) -> Option<Code> {

@@ -484,3 +484,14 @@ edges:
             g:9:4: error[unknown_field]: there is no field `form` here (did you mean `from`?)"#]],
     );
 }
+
+#[test]
+fn a_router_has_so_many_routes_and_no_more() {
+    let told = |count: usize| {
+        let routes: Vec<String> = (0..count).map(|route| format!("{{name: r{route}, equals: {route}}}")).collect();
+        let node = format!("  r: {{router: {{route_key: input.k, routes: [{}]}}}}\n", routes.join(", "));
+        problems(&format!("spec_version: \"2.0\"\nnodes:\n{node}  o: {{output: {{}}}}\nedges: [{{from: r, to: o}}]\n"))
+    };
+    assert_eq!(told(1_000), "");
+    assert!(told(1_001).contains("error[too_large]: a router has at most 1000 routes, and this has 1001"));
+}

@@ -63,6 +63,8 @@ struct Observer<'a> {
     late: HashSet<RunId>,
     /// What the graph gave.
     output: Option<Payload>,
+    /// The nodes, each after those that lead to it.
+    order: Vec<NodeIx>,
 }
 
 #[derive(Clone)]
@@ -104,6 +106,7 @@ impl<'a> Observer<'a> {
             has_ended: false,
             late: HashSet::new(),
             output: None,
+            order: in_order(count, &links(plan)).into_iter().map(|(node, _)| node).collect(),
         }
     }
 
@@ -319,7 +322,7 @@ impl<'a> Observer<'a> {
     /// early its group was decided.
     fn late_joins(&mut self) {
         let plan = self.plan;
-        for (node, _) in in_order(plan.nodes.len(), &links(plan)) {
+        for node in self.order.iter().copied() {
             if !matches!(plan.nodes[node].kind, Kind::Join { .. }) {
                 continue;
             }

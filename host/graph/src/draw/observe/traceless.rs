@@ -5,7 +5,6 @@ use pleach_kernel::{RunStatus, RunView, Timestamp};
 
 use super::Observer;
 use crate::draw::happened::NodeStatus;
-use crate::draw::links::{in_order, links};
 use crate::plan::{Kind, NodeIx};
 
 impl Observer<'_> {
@@ -15,9 +14,8 @@ impl Observer<'_> {
         if !run.status.is_terminal() {
             return;
         }
-        let links = links(self.plan);
         let mut skips = vec![Skip::No; self.plan.nodes.len()];
-        for (node, _) in in_order(self.plan.nodes.len(), &links) {
+        for node in std::mem::take(&mut self.order) {
             if self.happened.nodes[node].status != NodeStatus::Waiting {
                 continue;
             }
