@@ -41,7 +41,10 @@ fn as_nobody(elsewhere: &Path, desk: &Desk, arguments: &[&str]) -> Done {
     let known = desk.command(arguments);
     let program = elsewhere.join("pleach");
     if !program.exists() {
-        fs::copy(known.get_program(), &program).expect("copying the program");
+        // By a process of its own: a child that another thread starts meanwhile would hold
+        // what this one has open for writing, and such a file does not run ("text file busy").
+        let copied = Command::new("cp").arg(known.get_program()).arg(&program).status();
+        assert!(copied.expect("starting cp").success(), "copying the program");
         set_mode(&program, 0o755);
     }
     let mut command = Command::new(program);

@@ -63,11 +63,13 @@ impl Drop for Modes {
 
 /// What the test of this name says about a file as another user.
 fn said_by_nobody(name: &str, file: &Path) -> String {
-    // The test itself, where another user can run it.
+    // The test itself, where another user can run it. Copied by a process of its own: a
+    // child that another thread starts meanwhile would hold what this one has open for
+    // writing, and a file that is open for writing does not run ("text file busy").
     let elsewhere = tempfile::tempdir().unwrap();
     set_mode(elsewhere.path(), 0o755);
     let program = elsewhere.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
     set_mode(&program, 0o755);
     let mut child = Command::new(&program);
     child.args([&format!("unwritable::{name}"), "--exact", "--nocapture"]);
