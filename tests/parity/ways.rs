@@ -55,6 +55,17 @@ impl Told {
         self.steps(number).last().unwrap_or_else(|| panic!("run {number} has done nothing: {self:#?}"))
     }
 
+    /// Without the starts of runs that were cancelled: where a host takes over, a run may
+    /// be cancelled before its turn has come.
+    fn but_lost_starts(&self) -> Self {
+        let mut told = self.0.clone();
+        let is = |step: &Value, status: &str| step["data"]["status"] == status;
+        for steps in told.values_mut().filter(|steps| steps.last().is_some_and(|step| is(step, "cancelled"))) {
+            steps.retain(|step| !is(step, "started"));
+        }
+        Self(told)
+    }
+
     /// What the root gave back.
     pub fn output(&self) -> &Value {
         let last = self.became(0).pop().unwrap();
@@ -75,7 +86,8 @@ pub async fn same_under(scenario: Scenario, set: impl Fn(&mut Submission)) -> To
     for (surface, submission) in ways(&scenario, &set) {
         for seq in STOPS {
             let told = disturbed(&scenario, surface, submission.clone(), seq).await;
-            assert_eq!(undisturbed, told, "on the right as {surface}, where the host stopped after seq {seq}");
+            let (left, right) = (undisturbed.but_lost_starts(), told.but_lost_starts());
+            assert_eq!(left, right, "on the right as {surface}, where the host stopped after seq {seq}");
         }
     }
     undisturbed
@@ -211,6 +223,10 @@ fn told(run: &Run, surface: &str, events: &[EventRecord]) -> Told {
         // where they have reason to, about all of their children.
         let is_replan = event.event.ends_with("replan_decision");
         if is_replan && data["suggested_action"] == "continue" && data["failed_run_ids"] == json!([]) {
+            continue;
+        }
+        // What agents and programs do without a run is in their own code.
+        if event.event.ends_with("node_completion") || event.event.ends_with("node_failure") {
             continue;
         }
         let part = |name: &str| data[name].as_str().unwrap_or_default();

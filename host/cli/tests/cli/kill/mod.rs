@@ -25,6 +25,11 @@ const KILLS: u32 = 200;
 /// Between two looks whether a program has ended, or has to.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// What is made of a kill that came before anything had begun: the machine is slower
+/// than was thought. And of a program that came to its end: it is faster.
+const SLOWER: f64 = 1.03;
+const FASTER: f64 = 0.97;
+
 /// What no program takes that is not killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,7 +50,8 @@ fn a_run_whose_hosts_are_killed_at_any_instant_ends_as_if_none_had_been() {
 struct Killing {
     desk: Desk,
     dice: Dice,
-    /// How long the workload takes when nothing happens to it.
+    /// How long the workload takes when nothing happens to it, as far as is known: how
+    /// busy the machine is changes meanwhile.
     takes: Duration,
     undisturbed: Outcome,
     kills: u32,
@@ -126,9 +132,13 @@ impl Killing {
                 self.kills += 1;
                 self.midway += u32::from(has_shown);
                 self.hit += 1;
+                if !has_shown {
+                    self.takes = self.takes.mul_f64(SLOWER);
+                }
             }
             Some(code) => {
                 assert_eq!((code, errors.as_str()), (0, ""), "pleach {}\n{output}", arguments.join(" "));
+                self.takes = self.takes.mul_f64(FASTER);
                 self.check_ended();
             }
         }
