@@ -226,3 +226,31 @@ edges: [{from: a, to: e, when: nodes.a.output == 1}, {from: a, to: o, when: node
         o skipped (no condition that leads to it held)"#]];
     check(text, RunStatus::Failed, expected).await;
 }
+
+/// Of several outputs and cancels behind conditions, each is known by itself.
+#[tokio::test]
+async fn what_was_reached_behind_conditions_is_known() {
+    let text = r#"
+nodes:
+  work: {spawn_run: {target: echo, input: 5}}
+  small: {output: {value: "${{ nodes.work.output }}"}}
+  large: {output: {value: "${{ nodes.work.output }}"}}
+  odd: {output: {value: "${{ nodes.work.output }}"}}
+  stop: {cancel_subtree: {node: work}}
+  rest: {cancel_subtree: {node: work}}
+edges:
+- {from: work, to: small, when: nodes.work.output < 5}
+- {from: work, to: large, when: nodes.work.output >= 5}
+- {from: work, to: odd, when: nodes.work.output % 2 == 1}
+- {from: work, to: stop, when: nodes.work.output > 3}
+- {from: work, to: rest, when: nodes.work.output > 7}
+"#;
+    let expected = expect_test::expect![[r#"
+        work completed
+        small skipped (no condition that leads to it held)
+        large completed
+        odd completed
+        stop completed
+        rest skipped (no condition that leads to it held)"#]];
+    check(text, RunStatus::Completed, expected).await;
+}

@@ -88,6 +88,7 @@ impl Shown {
                 let node = self.node_id.as_deref().unwrap_or_default();
                 format!("node {node} failed: {}", self.error().unwrap_or_default())
             }
+            "node_completion" => format!("node {} completed", self.node_id.as_deref().unwrap_or_default()),
             _ => format!("{} {}", self.event, self.data),
         };
         text::cut(&text::line(&told), MESSAGE).into_owned()
@@ -282,6 +283,7 @@ mod tests {
             json!({"error": {"code": "output_schema", "message": "m"}}),
             expect!["     7  22:13:20.001  .2     node draft failed: output_schema: m"],
         );
+        check("node_completion", json!({}), expect!["     7  22:13:20.001  .2     node draft completed"]);
         check("from_later", json!({"a": 1}), expect![[r#"     7  22:13:20.001  .2     from_later {"a":1}"#]]);
     }
 }

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use crate::command::Surface;
 use crate::denial::Denial;
 use crate::fact::{
-    BudgetMove, CancellationPropagation, ChildLifecycle, JoinDecision, NodeFailure, PluginVerdict, Progress,
-    ReplanDecision, SpawnDecision, Step,
+    BudgetMove, CancellationPropagation, ChildLifecycle, JoinDecision, NodeCompletion, NodeFailure, PluginVerdict,
+    Progress, ReplanDecision, SpawnDecision, Step,
 };
 use crate::id::{RunId, Timestamp};
 
@@ -29,6 +29,7 @@ pub enum Fact {
     JudgeVerdict(PluginVerdict),
     ReplanDecision(Box<ReplanDecision>),
     NodeFailure(NodeFailure),
+    NodeCompletion(NodeCompletion),
     Progress(Progress),
     Budget(Box<BudgetMove>),
 }
@@ -54,6 +55,7 @@ impl Fact {
             Self::JudgeVerdict(_) => "orchestration.judge_verdict",
             Self::ReplanDecision(_) => "orchestration.replan_decision",
             Self::NodeFailure(_) => "orchestration.node_failure",
+            Self::NodeCompletion(_) => "orchestration.node_completion",
             Self::Progress(_) => "orchestration.progress",
             Self::Budget(_) => "orchestration.budget",
         }
@@ -125,6 +127,7 @@ impl Serialize for Event {
             Fact::RouteDecision(data) | Fact::JudgeVerdict(data) => stored(self, data, serializer),
             Fact::ReplanDecision(data) => stored(self, data, serializer),
             Fact::NodeFailure(data) => stored(self, data, serializer),
+            Fact::NodeCompletion(data) => stored(self, data, serializer),
             Fact::Progress(data) => stored(self, data, serializer),
             Fact::Budget(data) => stored(self, data, serializer),
         }
@@ -161,6 +164,7 @@ impl<'de> Deserialize<'de> for Event {
             "orchestration.judge_verdict" => Fact::JudgeVerdict(data(&read)?),
             "orchestration.replan_decision" => Fact::ReplanDecision(data(&read)?),
             "orchestration.node_failure" => Fact::NodeFailure(data(&read)?),
+            "orchestration.node_completion" => Fact::NodeCompletion(data(&read)?),
             "orchestration.progress" => Fact::Progress(data(&read)?),
             "orchestration.budget" => Fact::Budget(data(&read)?),
             other => {

@@ -344,6 +344,11 @@ pub struct NodeFailure {
     pub error: RunError,
 }
 
+/// `orchestration.node_completion`: a node of the run's graph is done that has no run
+/// to show for it, and no decision: an output, or a cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeCompletion {}
+
 /// `orchestration.progress`: what a guest reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {

@@ -87,6 +87,7 @@ impl Tree {
             | Fact::RouteDecision(_)
             | Fact::JudgeVerdict(_)
             | Fact::NodeFailure(_)
+            | Fact::NodeCompletion(_)
             | Fact::Progress(_) => Ok(()),
         }
     }
@@ -204,9 +205,11 @@ impl Tree {
             }
             Fact::ReplanDecision(decision) => self.apply_replan(event, decision),
             Fact::Budget(moved) => self.apply_budget(ix, event.at, moved),
-            Fact::Progress(_) | Fact::RouteDecision(_) | Fact::JudgeVerdict(_) | Fact::NodeFailure(_) => {
-                self.apply_reported(event);
-            }
+            Fact::Progress(_)
+            | Fact::RouteDecision(_)
+            | Fact::JudgeVerdict(_)
+            | Fact::NodeFailure(_)
+            | Fact::NodeCompletion(_) => self.apply_reported(event),
             Fact::PolicyDeny(_) => {}
         }
     }

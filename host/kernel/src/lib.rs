@@ -39,8 +39,8 @@ pub use denial::{Code, Denial};
 pub use event::{Event, Fact, Visibility};
 pub use fact::{
     AppliedPlan, BudgetMove, CancellationPropagation, ChildLifecycle, Fate, GroupSpec, JoinCounts, JoinDecision,
-    JoinStatus, NodeFailure, PlanStep, PluginVerdict, Progress, ReplanDecision, RunError, RunSpec, RunStatus,
-    SpawnDecision, Step, SuggestedAction, TreeSpec,
+    JoinStatus, NodeCompletion, NodeFailure, PlanStep, PluginVerdict, Progress, ReplanDecision, RunError, RunSpec,
+    RunStatus, SpawnDecision, Step, SuggestedAction, TreeSpec,
 };
 pub use fold::FoldError;
 pub use id::{GroupId, ParseIdError, RootId, RunId, Tenant, Timestamp};

@@ -90,11 +90,9 @@ impl Happened {
     /// Whether the run went along an edge. Of an edge with a condition that is known
     /// only once what it leads to has begun.
     pub fn is_taken(&self, plan: &Plan, edge: &Edge) -> bool {
-        (edge.when.is_none() || self.has_begun(edge.to)) && self.may_be_taken(plan, edge)
-    }
-
-    /// Whether the run went along an edge, if the condition of the edge held.
-    pub(super) fn may_be_taken(&self, plan: &Plan, edge: &Edge) -> bool {
+        if edge.when.is_some() && !self.has_begun(edge.to) {
+            return false;
+        }
         let from = &self.nodes[edge.from];
         let goes_on = match (from.handle, edge.handle) {
             (Some(taken), Some(handle)) => taken == handle,

@@ -3,16 +3,13 @@
 //!
 //! The runs of a node carry its id. What a join, a judge, a router and a replan have
 //! decided is in the log, under the node's id; a join's is under that of its group.
-//! Nodes that leave no trace there are in `observe/traceless.rs`.
+//! An output and a cancel are there when they are done.
 
-mod traceless;
-
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use pleach_kernel::{
-    ChildLifecycle, Event, Fact, JoinStatus, Payload, PluginVerdict, RunId, RunStatus, RunView, Step, SuggestedAction,
-    Timestamp,
+    ChildLifecycle, Event, Fact, JoinStatus, PluginVerdict, RunId, RunStatus, RunView, Step, SuggestedAction, Timestamp,
 };
 
 use super::happened::{Happened, NodeHappened, NodeStatus};
@@ -34,7 +31,7 @@ impl Happened {
         observer.runs();
         observer.told();
         observer.joins(run);
-        observer.traceless(run);
+        observer.skipped();
         observer.happened
     }
 }
@@ -59,10 +56,6 @@ struct Observer<'a> {
     /// Whether the log has come to where the graph was ended: what is decided after
     /// that, the graph has not seen.
     has_ended: bool,
-    /// Runs that ended only then.
-    late: HashSet<RunId>,
-    /// What the graph gave.
-    output: Option<Payload>,
     /// The nodes, each after those that lead to it.
     order: Vec<NodeIx>,
 }
@@ -104,8 +97,6 @@ impl<'a> Observer<'a> {
             first_told: HashMap::new(),
             groups: HashMap::new(),
             has_ended: false,
-            late: HashSet::new(),
-            output: None,
             order: in_order(count, &links(plan)).into_iter().map(|(node, _)| node).collect(),
         }
     }
@@ -204,7 +195,7 @@ impl<'a> Observer<'a> {
             }
             Fact::PolicyDeny(denial) => self.failed(node, event.at, denial.code.as_str().into()),
             Fact::NodeFailure(failure) => self.failed(node, event.at, failure.error.code.clone()),
-            Fact::CancellationPropagation(_) if matches!(kind, Kind::CancelSubtree { .. }) => {
+            Fact::NodeCompletion(_) => {
                 self.tell(node, Told { at: event.at, status: NodeStatus::Completed, handle: None, error: None });
             }
             // What these say of a node is in the tree already.
@@ -224,9 +215,6 @@ impl<'a> Observer<'a> {
             Step::Queued | Step::Started | Step::Paused | Step::Resumed | Step::Retrying | Step::Closing => false,
         };
         if life.child_run_id != self.run {
-            if is_over && self.has_ended {
-                self.late.insert(life.child_run_id);
-            }
             return;
         }
         if life.status == Step::Retrying {
@@ -234,7 +222,6 @@ impl<'a> Observer<'a> {
             self.told.clear();
         }
         self.has_ended |= is_over || life.fate.is_some();
-        self.output = life.output.clone().or(self.output.take());
     }
 
     /// A replan has led back: of what lies on the way, the last round is still to come.
@@ -334,6 +321,14 @@ impl<'a> Observer<'a> {
             if happened.finished_at.is_some() && happened.finished_at < let_on {
                 (happened.started_at, happened.finished_at) = (happened.started_at.max(let_on), let_on);
             }
+        }
+    }
+
+    /// Nodes that had no turn before the graph ended.
+    fn skipped(&mut self) {
+        if self.happened.status.is_terminal() {
+            let waiting = self.happened.nodes.iter_mut().filter(|node| node.status == NodeStatus::Waiting);
+            waiting.for_each(|node| node.status = NodeStatus::Skipped);
         }
     }
 

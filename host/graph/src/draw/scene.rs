@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pleach_kernel::{
     ChildLifecycle, Event, Fact, GroupId, GroupView, JoinCounts, JoinDecision, JoinMode, JoinStatus, MemberView,
-    Payload, PluginVerdict, ReplanDecision, RootId, RunError, RunId, RunStatus, RunView, Step, SuggestedAction,
-    Surface, Timestamp, Usage,
+    NodeCompletion, NodeFailure, Payload, PluginVerdict, ReplanDecision, RootId, RunError, RunId, RunStatus, RunView,
+    Step, SuggestedAction, Surface, Timestamp, Usage,
 };
 
 use crate::diagnostic::Diagnostics;
@@ -149,11 +149,14 @@ impl Scene {
         self.event(node, at, Fact::ReplanDecision(Box::new(decision)));
     }
 
-    /// The graph has come to its end, and gave this.
-    pub(crate) fn completed(&mut self, output: &str) {
-        let output = Some(Payload::parse(output.to_owned()).expect("JSON"));
-        let life = ChildLifecycle { output, ..life(0, Step::Completed, 1) };
-        self.event("", 8_000, Fact::ChildLifecycle(Box::new(life)));
+    /// An output was reached, or a cancel.
+    pub(crate) fn done(&mut self, node: &str, at: u64) {
+        self.event(node, at, Fact::NodeCompletion(NodeCompletion {}));
+    }
+
+    /// A node has failed without a run.
+    pub(crate) fn failed(&mut self, node: &str, at: u64, code: &str) {
+        self.event(node, at, Fact::NodeFailure(NodeFailure { error: RunError::new(code, "no") }));
     }
 
     /// The review, run: a shard failed, the experts were not content at first.
@@ -178,6 +181,7 @@ impl Scene {
         scene.child("experts", "experts#2:2", RunStatus::Cancelled, 2_505, 4_260);
         scene.group("experts", 3, Some((JoinStatus::Completed, 4_250)));
         scene.judged("good", 4_251, Some("pass"));
+        scene.done("report", 4_251);
         scene
     }
 }

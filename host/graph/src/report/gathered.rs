@@ -97,6 +97,7 @@ impl<'a> Gathered<'a> {
             | Fact::Budget(_)
             | Fact::PolicyDeny(_)
             | Fact::NodeFailure(_)
+            | Fact::NodeCompletion(_)
             | Fact::JoinDecision(_)
             | Fact::CancellationPropagation(_)
             | Fact::RouteDecision(_)

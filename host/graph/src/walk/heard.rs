@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    EndedRun, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, Notice, Payload, ReplanNode, RunError, RunId,
-    RunStatus,
+    EndedRun, Evaluation, GroupId, JoinResult, JoinStatus, MemberOutcome, NodeVerdict, Notice, Payload, ReplanNode,
+    RunError, RunId, RunStatus,
 };
 use serde_json::{Value as Json, json};
 
@@ -95,6 +95,7 @@ impl Walk {
 
     /// What a `cancel_subtree` has cancelled.
     pub fn cancelled(&mut self, node: NodeIx, count: u32) {
+        self.verdicts.push((node, NodeVerdict::Completed));
         self.gave(node, payload(&json!({"cancelled_count": count})), None);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::command::{Caller, Surface};
 use crate::denial::{Code, Denial};
 use crate::event::Fact;
-use crate::fact::{NodeFailure, PluginVerdict, Progress, RunError};
+use crate::fact::{NodeCompletion, NodeFailure, PluginVerdict, Progress, RunError};
 use crate::id::{RunId, Timestamp};
 use crate::payload::Payload;
 use crate::tree::{Run, RunIx, Tree};
@@ -15,6 +15,8 @@ use crate::tree::{Run, RunIx, Tree};
 pub enum NodeVerdict {
     Route(Payload),
     Judgement(Payload),
+    /// It is done, and decides nothing.
+    Completed,
     Failed(RunError),
 }
 
@@ -58,7 +60,8 @@ impl Tree {
         self.emit_from(now, run.index as RunIx, node_id, surface, Some(call), Fact::Progress(progress));
     }
 
-    /// Writes down what has come of a node of a run's graph by itself, in a host call; nothing where this try has told it before.
+    /// Writes down what has come of a node of a run's graph by itself, in a host call;
+    /// nothing where this try has told it before.
     pub fn record_verdict(&mut self, now: Timestamp, run: RunId, call: u32, node_id: Arc<str>, verdict: NodeVerdict) {
         let live = |run: &&Run| run.guest_active && run.fate.is_none() && !run.calls.has_reported(call);
         if self.run(run).filter(live).is_none() {
@@ -68,6 +71,7 @@ impl Tree {
         let fact = match verdict {
             NodeVerdict::Route(answer) => Fact::RouteDecision(said(answer)),
             NodeVerdict::Judgement(answer) => Fact::JudgeVerdict(said(answer)),
+            NodeVerdict::Completed => Fact::NodeCompletion(NodeCompletion {}),
             NodeVerdict::Failed(error) => Fact::NodeFailure(NodeFailure { error }),
         };
         self.emit_from(now, run.index as RunIx, Some(node_id), Surface::Graph, Some(call), fact);

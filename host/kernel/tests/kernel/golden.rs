@@ -359,6 +359,16 @@ fn a_failure_of_a_node() {
 }
 
 #[test]
+fn a_node_that_is_done() {
+    check(
+        Fact::NodeCompletion(NodeCompletion {}),
+        expect![[r#"
+        {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.node_completion","surface":"guest","visibility":"client",
+        "data":{}}"#]],
+    );
+}
+
+#[test]
 fn a_progress_report() {
     let progress = Progress { message: "half".into(), fraction: Some(0.1), data: Some(json("{}")), dropped: 3 };
     check(

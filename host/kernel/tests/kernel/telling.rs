@@ -71,6 +71,9 @@ pub fn tell(event: &Event) -> String {
             let node = event.node_id.as_deref().unwrap_or_default();
             format!("{}'s node {node} fails: {}", event.run_id.index, failure.error.code)
         }
+        Fact::NodeCompletion(_) => {
+            format!("{}'s node {} is done", event.run_id.index, event.node_id.as_deref().unwrap_or_default())
+        }
         Fact::Progress(progress) => format!("{} reports: {}", event.run_id.index, progress.message),
         Fact::Budget(moved) => {
             let mut line = format!("{} budget", event.run_id.index);

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use pleach_kernel::{
-    CallSite, Event, Finish, Grant, JoinPolicy, Limits, Outcome, Payload, PluginRef, Policy, Query, Resolution, Role,
-    RootId, RunError, RunId, Spawn, SpawnGroup, SpawnRequest, Submit, Surface, Tenant, Timestamp, Tree, Usage,
+    CallSite, Event, Finish, Grant, JoinPolicy, Limits, NodeVerdict, Outcome, Payload, PluginRef, Policy, Query,
+    Resolution, Role, RootId, RunError, RunId, Spawn, SpawnGroup, SpawnRequest, Submit, Surface, Tenant, Timestamp,
+    Tree, Usage,
 };
 
 use super::super::Happened;
@@ -124,6 +125,8 @@ fn a_tree_of_the_kernel_tells_what_happened_to_each_node() {
     kernel.finish(shards[0], 40, completed("1"));
     let judge = kernel.spawn("judge", "good");
     kernel.finish(judge, 70, completed(r#"{"outcome": "pass", "score": 1, "rationale": ""}"#));
+    let CallSite { call, .. } = kernel.site();
+    kernel.tree.record_verdict(Timestamp(1_070), run(0), call, "report".into(), NodeVerdict::Completed);
     kernel.finish(0, 71, completed("null"));
 
     let view = kernel.tree.view(&Query { max_depth: Some(1), ..Query::default() }).expect("a view");

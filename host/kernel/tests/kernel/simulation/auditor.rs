@@ -92,7 +92,11 @@ impl Auditor {
             Fact::ReplanDecision(decision) => {
                 must(decision.replans_used <= decision.max_replans, "replans are bounded by max_replans")
             }
-            Fact::RouteDecision(_) | Fact::JudgeVerdict(_) | Fact::NodeFailure(_) | Fact::Progress(_) => Ok(()),
+            Fact::RouteDecision(_)
+            | Fact::JudgeVerdict(_)
+            | Fact::NodeFailure(_)
+            | Fact::NodeCompletion(_)
+            | Fact::Progress(_) => Ok(()),
         }
         .map_err(|rule| format!("seq {}: {rule}", event.seq))
     }
