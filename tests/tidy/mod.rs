@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "pleach-kernel",
             "regex",
             "schemars",
+            "semver",
             "serde",
             "serde-saphyr",
             "serde_json",

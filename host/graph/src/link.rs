@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use pleach_kernel::Tightening;
+use semver::Version;
 
 use crate::at::At;
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
@@ -17,11 +18,12 @@ use crate::plan::{
     DEFAULT_ROUTE, Failing, GroupJoin, JOIN_HANDLES, JUDGE_HANDLES, Judge, Kind, Lost, Node, NodeIx, Output, Plan,
     Plugin, REPLAN_HANDLES, Replan, Router, Settings,
 };
-use crate::schema::Schema;
+use crate::schema::{Schema, Wrong};
 use crate::source::{Source, Span};
 use crate::spec;
-use crate::template::{Template, compile_expression};
+use crate::template::{OPEN, Template, compile_expression, not_computed};
 use crate::text::{Cel, Json};
+use crate::tree::{Tree, Value};
 
 /// The longest id of a node: it is part of spawn keys.
 const MAX_ID: usize = 64;
@@ -118,6 +120,12 @@ impl Linker<'_> {
             let problem = Diagnostic::error("invalid_value", timeout.span, "a graph of 0 ms cannot be");
             self.found.push(problem.hint("leave it out for a graph without a deadline"));
         }
+        if let Some(version) = &settings.version
+            && let Err(why) = Version::parse(version)
+        {
+            let message = format!("`{}` is no version: {why}", version.value);
+            self.found.push(Diagnostic::error("invalid_version", version.span, message).hint("write it as `1.0.0`"));
+        }
         if let Some(most) = settings.max_concurrency.as_ref().filter(|most| most.value == 0) {
             let problem = Diagnostic::error("invalid_value", most.span, "at most 0 at once would start nothing");
             self.found.push(problem.hint("leave it out for what the policy allows"));
@@ -148,8 +156,9 @@ impl Linker<'_> {
         let schema = schema?;
         match Schema::compile(&schema.value.value()) {
             Ok(compiled) => Some(compiled),
-            Err(why) => {
-                self.found.push(Diagnostic::error("invalid_schema", schema.span, format!("no JSON Schema: {why}")));
+            Err(Wrong { why, part }) => {
+                let span = schema.value.0.at(&part).map_or(schema.span, |part| part.span);
+                self.found.push(Diagnostic::error("invalid_schema", span, format!("no JSON Schema: {why}")));
                 None
             }
         }
@@ -254,6 +263,9 @@ impl Linker<'_> {
                 (Kind::Replan(self.replan(id, *node)), text(&REPLAN_HANDLES), on_failure)
             }
             spec::Node::CancelSubtree(node) => {
+                node.reason.iter().for_each(|reason| {
+                    self.as_it_stands("a `reason`", "say it in words that hold for each run", reason)
+                });
                 let reason = node.reason.map(|reason| reason.value.into());
                 let kind = Kind::CancelSubtree { node: self.named(&node.node), node_span: node.node.span, reason };
                 (kind, Vec::new(), spec::OnFailure::default())
@@ -287,6 +299,13 @@ impl Linker<'_> {
 
     fn template(&mut self, template: Option<&At<crate::text::Template>>) -> Option<Template> {
         Some(Template::compile(&template?.value.0, self.source, self.found))
+    }
+
+    /// Text that is no template, where one may be taken for it.
+    fn as_it_stands(&mut self, what: &str, hint: &str, text: &At<String>) {
+        if text.contains(OPEN) {
+            self.found.push(not_computed(what, hint, text.span));
+        }
     }
 
     /// A node takes one field or another, and not both.
@@ -337,6 +356,12 @@ impl Linker<'_> {
         }
         for route in node.routes.iter().take(MAX_ROUTES) {
             let name = &route.value.name;
+            if let Some(At { value: Json(Tree { value: Value::Text(text), .. }), span }) = &route.equals {
+                let hint = "compare in the `route_key`, such as `input.a == input.b`, with `equals: true`";
+                self.as_it_stands("what a route `equals`", hint, &At { value: text.clone(), span: *span });
+            }
+            let is_plugins = target.is_some() && key.is_none();
+            self.only_with("route_key", !is_plugins, &[("equals", route.value.equals.as_ref().map(|at| at.span))]);
             let problem = if handles.contains(name) {
                 Some(("duplicate_route", format!("there are two routes `{}`", name.value)))
             } else if name.value == DEFAULT_ROUTE {

@@ -19,16 +19,39 @@ const MOST: usize = 3;
 /// Bytes of each, for the value that does not fit is told with it.
 const LONGEST_TOLD: usize = 500;
 
+/// What is wrong with a schema.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub why: String,
+    /// The part that it is wrong with, as a JSON Pointer (RFC 6901).
+    pub part: String,
+}
+
+/// The types of JSON Schema.
+const TYPES: &str = "`array`, `boolean`, `integer`, `null`, `number`, `object` and `string`";
+
 impl Schema {
     /// Compiles a schema. It may refer to its own parts by their places, and not to
     /// itself or to anything outside: whoever holds a value against it cannot be stopped.
-    pub fn compile(schema: &Json) -> Result<Self, String> {
-        Parts { whole: schema, known: HashMap::new() }.weigh(schema, 0)?;
+    pub(crate) fn compile(schema: &Json) -> Result<Self, Wrong> {
+        let mut parts = Parts { whole: schema, known: HashMap::new(), place: String::new() };
+        if let Err(why) = parts.weigh(schema, 0) {
+            return Err(Wrong { why, part: parts.place });
+        }
         // Patterns that take no longer than the text that they are looked for in.
         let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
         match options.build(schema) {
             Ok(validator) => Ok(Self(Arc::new(validator))),
-            Err(error) => Err(error.to_string()),
+            Err(error) => {
+                let part = error.instance_path().as_str().to_owned();
+                let why = match schema.pointer(&part) {
+                    Some(Json::String(name)) if part.ends_with("/type") => {
+                        format!("there is no type `{name}`; there are {TYPES}")
+                    }
+                    _ => error.to_string(),
+                };
+                Err(Wrong { why: brief(why), part })
+            }
         }
     }
 
@@ -69,6 +92,8 @@ const VALUES: [&str; 4] = ["const", "default", "enum", "examples"];
 struct Parts<'a> {
     whole: &'a Json,
     known: HashMap<*const Json, Option<usize>>,
+    /// Where the part is that is being counted, or that was when something was wrong.
+    place: String,
 }
 
 impl<'a> Parts<'a> {
@@ -87,21 +112,31 @@ impl<'a> Parts<'a> {
         }
         let mut weight = 1usize;
         for (keyword, value) in fields {
-            let inner: Vec<&'a Json> = match value {
+            let inner: Vec<(String, &'a Json)> = match value {
                 _ if VALUES.contains(&keyword.as_str()) => {
                     weight = weight.saturating_add(count(value));
                     continue;
                 }
-                Json::Object(named) if NAMED.contains(&keyword.as_str()) => named.values().collect(),
-                Json::Array(items) => items.iter().collect(),
-                one => vec![one],
+                Json::Object(named) if NAMED.contains(&keyword.as_str()) => {
+                    named.iter().map(|(name, value)| (below(&below("", keyword), name), value)).collect()
+                }
+                Json::Array(items) => {
+                    let place = |place: usize| below(&below("", keyword), &place.to_string());
+                    items.iter().enumerate().map(|(ix, value)| (place(ix), value)).collect()
+                }
+                one => vec![(below("", keyword), one)],
             };
-            for inner in inner {
+            for (way, inner) in inner {
+                let above = self.place.len();
+                self.place.push_str(&way);
                 weight = weight.saturating_add(self.weigh(inner, level + 1)?);
+                self.place.truncate(above);
             }
         }
-        if let Some(target) = self.referred(part)? {
+        if let Some((place, target)) = self.referred(part)? {
+            let here = std::mem::replace(&mut self.place, place);
             weight = weight.saturating_add(self.weigh(target, level + 1)?);
+            self.place = here;
         }
         if weight > MOST_PARTS {
             return Err(format!("it has more than {MOST_PARTS} parts, counted as often as they are referred to"));
@@ -110,8 +145,8 @@ impl<'a> Parts<'a> {
         Ok(weight)
     }
 
-    /// What a part refers to.
-    fn referred(&self, part: &Json) -> Result<Option<&'a Json>, String> {
+    /// What a part refers to, and where that is.
+    fn referred(&self, part: &Json) -> Result<Option<(String, &'a Json)>, String> {
         let of = |keyword| part.get(keyword).and_then(Json::as_str);
         if let Some(name) = of("$dynamicRef").or_else(|| of("$recursiveRef")) {
             return Err(format!(
@@ -127,10 +162,15 @@ impl<'a> Parts<'a> {
         let Some(place) = of("$ref") else { return Ok(None) };
         // Whoever follows it decodes it first.
         let pointer = place.strip_prefix('#').and_then(decoded);
-        let found = pointer.and_then(|pointer| self.whole.pointer(&pointer));
+        let found = pointer.and_then(|pointer| Some((pointer.to_string(), self.whole.pointer(&pointer)?)));
         let missing = || format!("it refers to `{place}`, which is no place in it; write `#/$defs/NAME`");
-        found.filter(|found| !found.is_array()).map(Some).ok_or_else(missing)
+        found.filter(|(_, found)| !found.is_array()).map(Some).ok_or_else(missing)
     }
+}
+
+/// The pointer to what has this name below another.
+fn below(place: &str, name: &str) -> String {
+    format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// The values in one, itself included.
@@ -195,8 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_schema_has_its_place() {
+        let part = |schema: Json| Schema::compile(&schema).unwrap_err().part;
+        assert_eq!(part(json!({"properties": {"a/b": {"type": "strin"}}})), "/properties/a~1b/type");
+        assert_eq!(part(json!({"allOf": [true, {"not": {"$ref": "#/gone"}}]})), "/allOf/1/not");
+        assert_eq!(
+            part(json!({"items": {"$ref": "#/$defs/d"}, "$defs": {"d": {"not": {"$id": "x"}}}})),
+            "/$defs/d/not"
+        );
+        assert_eq!(part(json!({"properties": {"a": {"pattern": "("}}})), "/properties/a/pattern");
+        assert_eq!(part(json!({"required": 1})), "/required");
+        assert_eq!(part(json!(3)), "");
+    }
+
+    #[test]
     fn a_schema_that_takes_for_ever_to_check_is_refused() {
-        let why = |schema: Json| Schema::compile(&schema).err().unwrap_or_default();
+        let why = |schema: Json| Schema::compile(&schema).err().map_or(String::new(), |wrong| wrong.why);
         let branches = json!([{"properties": {"x": {"$ref": "#"}}}, {"properties": {"x": {"$ref": "#"}}}]);
         assert!(why(json!({"anyOf": branches})).contains("refers to itself"));
         assert!(why(json!({"$dynamicRef": "#node"})).contains("by what it is used in"));

@@ -164,6 +164,10 @@ impl Compiler<'_> {
                         );
                         continue;
                     }
+                    if entry.key.contains(OPEN) {
+                        let hint = "make the map in an expression, such as `${{ {input.key: input.value} }}`";
+                        self.found.push(not_computed("a key", hint, entry.key_span));
+                    }
                     fields.push((entry.key.clone(), self.form(&entry.value)));
                 }
                 if fields.iter().all(|(_, field)| matches!(field, Form::Plain(_))) {
@@ -218,7 +222,13 @@ impl Compiler<'_> {
 }
 
 /// What an expression begins with in a text.
-const OPEN: &str = "${{";
+pub(crate) const OPEN: &str = "${{";
+
+/// Text is taken as it stands, and looks as if it were not to be.
+pub(crate) fn not_computed(what: &str, hint: &str, span: Span) -> Diagnostic {
+    let message = format!("{what} is taken as it stands: `${{{{ … }}}}` in it is not computed");
+    Diagnostic::error("not_computed", span, message).hint(hint)
+}
 
 /// Compiles a field that is an expression as a whole.
 pub(crate) fn compile_expression(

@@ -71,3 +71,46 @@ edges:
         g:21:14: error[unknown_handle]: the judge `j` has no handle `passed` (did you mean `j.pass`?)
         g:22:19: error[cycle]: `j` leads to itself (a loop leads back through a `replan`)"#]].assert_eq(&problems(text));
 }
+
+#[test]
+fn what_looks_computed_and_is_not_is_told() {
+    let text = r#"
+spec_version: "2.0"
+version: one.two
+nodes:
+  a: {spawn_run: {target: "w@^^1", scopes: ["fs.read:${{ input.dir }}"], input: {"${{ input.k }}": 1, "$${{": "${{ input.x }}"}}}
+  r: {router: {route_key: input.k, routes: [{name: x, equals: "${{ input.x }}"}]}}
+  p: {router: {target: "pick@>=1.2, <3", routes: [{name: x, equals: 1}]}}
+  c: {cancel_subtree: {node: a, reason: "for ${{ input.why }}"}}
+  o: {output: {value: 1}}
+edges: [{from: a, to: r}, {from: r, to: p}, {from: p, to: c}, {from: c, to: o}]
+"#;
+    expect_test::expect![[r#"
+        g:3:10: error[invalid_version]: `one.two` is no version: unexpected character 'o' while parsing major version number (write it as `1.0.0`)
+        g:5:27: error[invalid_version]: `^^1` is no requirement of a version: unexpected character '^' while parsing major version number (write it as `1.2.3`, `^1`, `>=1.2, <3` or `*`)
+        g:5:45: error[not_computed]: a scope is taken as it stands: `${{ … }}` in it is not computed (name what the run may use; `*` in its place stands for any)
+        g:5:82: error[not_computed]: a key is taken as it stands: `${{ … }}` in it is not computed (make the map in an expression, such as `${{ {input.key: input.value} }}`)
+        g:5:103: error[not_computed]: a key is taken as it stands: `${{ … }}` in it is not computed (make the map in an expression, such as `${{ {input.key: input.value} }}`)
+        g:6:63: error[not_computed]: what a route `equals` is taken as it stands: `${{ … }}` in it is not computed (compare in the `route_key`, such as `input.a == input.b`, with `equals: true`)
+        g:7:69: error[unused_field]: `equals` means nothing without `route_key` (leave it out)
+        g:8:41: error[not_computed]: a `reason` is taken as it stands: `${{ … }}` in it is not computed (say it in words that hold for each run)"#]].assert_eq(&problems(text));
+}
+
+#[test]
+fn what_is_wrong_with_a_schema_is_told_where_it_is() {
+    let text = r##"
+spec_version: "2.0"
+input_schema:
+  type: object
+  properties:
+    name: {type: strin}
+nodes:
+  a:
+    spawn_run:
+      target: w
+      output_schema: {properties: {"a/b": {anyOf: [{type: string}, {$ref: "#/$defs/gone"}]}}}
+"##;
+    expect_test::expect![[r#"
+        g:6:18: error[invalid_schema]: no JSON Schema: there is no type `strin`; there are `array`, `boolean`, `integer`, `null`, `number`, `object` and `string`
+        g:11:68: error[invalid_schema]: no JSON Schema: it refers to `#/$defs/gone`, which is no place in it; write `#/$defs/NAME`"#]].assert_eq(&problems(text));
+}

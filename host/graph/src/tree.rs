@@ -79,6 +79,20 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// What a JSON Pointer leads to.
+    pub fn at(&self, pointer: &str) -> Option<&Self> {
+        pointer.split('/').skip(1).try_fold(self, |tree, name| match &tree.value {
+            Value::Map(entries) => {
+                let key = name.replace("~1", "/").replace("~0", "~");
+                entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+            }
+            Value::List(items) => items.get(name.parse::<usize>().ok()?),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => None,
+        })
+    }
+}
+
 /// Reads a file into a tree.
 pub(crate) fn parse(source: &Source) -> Result<Tree, Diagnostic> {
     let text = source.text();

@@ -10,7 +10,8 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::RunPlan;
 use crate::source::Span;
 use crate::spec;
-use crate::template::Template;
+use crate::target::wrong;
+use crate::template::{OPEN, Template};
 use crate::text::{Json, Template as Text};
 use crate::tree::{Entry, Tree, Value};
 
@@ -118,15 +119,8 @@ pub(super) fn of_plugin(
 impl Linker<'_> {
     /// Whether a target can be one, whatever plugins there are.
     pub(super) fn check_target(&mut self, target: &At<String>) {
-        let (name, version) = target.split_once('@').unwrap_or((target, "*"));
-        let legal = (1..=64).contains(&name.len())
-            && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !legal || version.trim().is_empty() {
-            let message = format!("`{}` is no target", target.value);
-            let hint =
-                "`name` or `name@requirement`; a name is 1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter";
-            self.found.push(Diagnostic::error("invalid_name", target.span, message).hint(hint));
+        if let Some((code, message, hint)) = wrong(target) {
+            self.found.push(Diagnostic::error(code, target.span, message).hint(hint));
         }
     }
 
@@ -188,6 +182,10 @@ impl Linker<'_> {
         }
         let mut parsed = Vec::with_capacity(scopes.len());
         for scope in scopes {
+            if scope.contains(OPEN) {
+                self.as_it_stands("a scope", "name what the run may use; `*` in its place stands for any", scope);
+                continue;
+            }
             match scope.value.parse::<Scope>() {
                 Ok(scope) => parsed.push(scope),
                 Err(why) => self.found.push(Diagnostic::error("scope_invalid", scope.span, why.to_string())),

@@ -8,6 +8,7 @@ use crate::Surroundings;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan::{Kind, Plan, RunPlan};
 use crate::source::Span;
+use crate::target::{parts, wrong};
 
 /// One use of a plugin.
 struct Use<'a> {
@@ -22,10 +23,11 @@ pub(super) fn check(plan: &Plan, graph: &str, surroundings: &dyn Surroundings, f
     cancels(plan, surroundings, found);
     let mut known: HashMap<&str, Option<Resolution>> = HashMap::new();
     let mut is_empty_told = false;
-    for one in uses(plan) {
+    // One that there cannot be was told already.
+    for one in uses(plan).into_iter().filter(|one| wrong(one.target).is_none()) {
         let resolution = known.entry(one.target).or_insert_with(|| surroundings.resolve(one.target));
         let name = match resolution {
-            None => name_of(one.target).to_owned(),
+            None => parts(one.target).0.to_owned(),
             Some(Resolution::Found(plugin)) => {
                 role(&one, plugin.role, found);
                 plugin.name.to_string()
@@ -42,7 +44,7 @@ pub(super) fn check(plan: &Plan, graph: &str, surroundings: &dyn Surroundings, f
                 let message = format!("`{}` is not published", one.target);
                 let problem = Diagnostic::error("target_not_published", one.span, message);
                 found.push(problem.hint("publish it, or ask for another version"));
-                name_of(one.target).to_owned()
+                parts(one.target).0.to_owned()
             }
         };
         allowlist(graph, surroundings.policy(), &name, &one, &mut is_empty_told, found);
@@ -101,10 +103,6 @@ fn uses(plan: &Plan) -> Vec<Use<'_>> {
         }
     }
     uses
-}
-
-fn name_of(target: &str) -> &str {
-    target.split_once('@').map_or(target, |(name, _)| name)
 }
 
 fn role(one: &Use<'_>, is: Role, found: &mut Diagnostics) {

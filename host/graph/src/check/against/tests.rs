@@ -241,3 +241,16 @@ edges: [{from: a, to: b}, {from: b.pass, to: e}, {from: b.fail, to: c}, {from: c
         ],
     );
 }
+
+/// It was told already that there can be no such plugin.
+#[test]
+fn a_target_that_there_cannot_be_is_told_once() {
+    let text = "nodes:\n  a: {spawn_run: {target: Worker}}\n  b: {spawn_run: {target: \"w@^^1\"}}\n";
+    check(
+        OPEN,
+        text,
+        expect![[r#"
+        g:4:27: error[invalid_name]: `Worker` is no target (`name` or `name@requirement`; a name is 1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter)
+        g:5:27: error[invalid_version]: `^^1` is no requirement of a version: unexpected character '^' while parsing major version number (write it as `1.2.3`, `^1`, `>=1.2, <3` or `*`)"#]],
+    );
+}
