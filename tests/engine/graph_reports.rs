@@ -223,7 +223,7 @@ edges: [{from: a, to: e, when: nodes.a.output == 1}, {from: a, to: o, when: node
     let expected = expect_test::expect![[r#"
         a completed
         e failed
-        o skipped (no condition that leads to it held)"#]];
+        o skipped (the graph had ended)"#]];
     check(text, RunStatus::Failed, expected).await;
 }
 
@@ -252,5 +252,61 @@ edges:
         odd completed
         stop completed
         rest skipped (no condition that leads to it held)"#]];
+    check(text, RunStatus::Completed, expected).await;
+}
+
+/// Of a graph that was ended, nobody knows which conditions would have held.
+#[tokio::test]
+async fn what_a_graph_that_failed_did_not_come_to_was_too_late() {
+    let text = r#"
+nodes:
+  work: {spawn_run: {target: echo, input: 5}}
+  good: {judge: {score: nodes.work.output, threshold: 1}}
+  stop: {output: {error: {code: stop}}}
+  more: {spawn_run: {target: echo, input: 1}}
+  after: {spawn_run: {target: echo, input: 2}}
+  last: {output: {value: 1}}
+edges:
+- {from: work, to: stop, when: nodes.work.output == 5}
+- {from: work, to: more, when: nodes.work.output == 5}
+- {from: work, to: good}
+- {from: good, to: after}
+- {from: more, to: last}
+- {from: after, to: last}
+"#;
+    let expected = expect_test::expect![[r#"
+        work completed
+        good skipped (the graph had ended)
+        stop failed
+        more skipped (the graph had ended)
+        after skipped (the graph had ended)
+        last skipped (the graph had ended)"#]];
+    check(text, RunStatus::Failed, expected).await;
+}
+
+/// Also what a later round did not come by again.
+#[tokio::test]
+async fn an_output_within_a_loop_is_known() {
+    let text = r#"
+nodes:
+  a: {spawn_run: {target: script, input: [{op: fail, code: x, message: m}], on_failure: isolated}}
+  b: {spawn_run: {target: echo, input: "${{ has(nodes.again.output) ? 2 : 1 }}"}}
+  o: {output: {value: "first"}}
+  again: {replan: {of: [a], max_replans: 1}}
+  end: {output: {value: "end"}}
+edges:
+- {from: b, to: o, when: nodes.b.output == 1}
+- {from: b, to: a}
+- {from: o, to: again}
+- {from: a, to: again}
+- {from: again.replan, to: b}
+- {from: again.continue, to: end}
+"#;
+    let expected = expect_test::expect![[r#"
+        a failed
+        b completed
+        o completed
+        again.continue completed
+        end completed"#]];
     check(text, RunStatus::Completed, expected).await;
 }

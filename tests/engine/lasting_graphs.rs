@@ -84,10 +84,19 @@ async fn a_graph_goes_on_where_its_host_stopped() {
             until_then_stop(host, &run, |event, _| event.node_id.as_deref() == Some("call")).await;
             host = lasting.host().await;
         }
+        if disturbed {
+            // When it has cancelled what is not needed, and only its output is left.
+            let run = host.run(id).await.unwrap();
+            until_then_stop(host, &run, |event, _| event.event.ends_with("node_completion")).await;
+            host = lasting.host().await;
+        }
         let run = host.run(id).await.unwrap();
         let ended = wait(&run).await;
         assert_eq!(ended.status, RunStatus::Completed, "{:?}", ended.error);
         let events = log(&run).await;
+        let completed = events.iter().filter(|event| event.event.ends_with("node_completion"));
+        let completed: Vec<&str> = completed.filter_map(|event| event.node_id.as_deref()).collect();
+        assert_eq!(completed, ["stop", "out"]);
         for (kind, times) in [("route_decision", 1), ("judge_verdict", 1), ("replan_decision", 2)] {
             assert_eq!(facts(&events, kind).len(), times, "{kind}");
         }

@@ -225,8 +225,8 @@ fn told(run: &Run, surface: &str, events: &[EventRecord]) -> Told {
         if is_replan && data["suggested_action"] == "continue" && data["failed_run_ids"] == json!([]) {
             continue;
         }
-        // What agents and programs do without a run is in their own code.
-        if event.event.ends_with("node_completion") || event.event.ends_with("node_failure") {
+        // Agents and programs end, and have no outputs for that.
+        if event.event.ends_with("node_completion") {
             continue;
         }
         let part = |name: &str| data[name].as_str().unwrap_or_default();

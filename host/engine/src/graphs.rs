@@ -72,7 +72,7 @@ impl Graphs {
         let doing = "compiling the graph of a run";
         let text = String::from_utf8(text).map_err(|error| Error::invalid(doing, format!("{digest}: {error}")))?;
         // It was whole when it was stored: a host that refuses it reads the language otherwise.
-        let plan = pleach_graph::compile(&Source::new(&**digest, text)).into_plan().map_err(|problems| {
+        let plan = pleach_graph::compile_stored(&Source::new(&**digest, text)).into_plan().map_err(|problems| {
             let why = problems.first().map_or(String::new(), |problem| problem.message.clone());
             Error::invalid(doing, format!("{digest}: {why}"))
         })?;

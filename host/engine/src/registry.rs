@@ -12,6 +12,9 @@ use serde::Serialize;
 
 use crate::error::Error;
 
+/// Names of plugins that are told to whoever asks for one that there is not.
+const TOLD: usize = 20;
+
 /// One version of a plugin.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plugin {
@@ -116,10 +119,11 @@ impl Registry {
             },
         };
         let Some(versions) = plugins.get(name) else {
-            let names: Vec<&str> = plugins.keys().map(String::as_str).take(20).collect();
-            let hint = match names.as_slice() {
-                [] => format!("tenant {tenant} has no plugins"),
-                names => format!("tenant {tenant} has {}", names.join(", ")),
+            let names: Vec<&str> = plugins.keys().map(String::as_str).take(TOLD).collect();
+            let hint = match (names.as_slice(), plugins.len() - names.len()) {
+                ([], _) => format!("tenant {tenant} has no plugins"),
+                (names, 0) => format!("tenant {tenant} has {}", names.join(", ")),
+                (names, more) => format!("tenant {tenant} has {} and {more} more", names.join(", ")),
             };
             return Resolution::NotFound { hint };
         };

@@ -20,12 +20,13 @@ use cel::{Context, Env};
 use pleach_kernel::Payload;
 use serde_json::Value as Json;
 
-use crate::types::{self, Look, Reading, Type};
+use crate::types::{self, Known, Look, Reading, Type};
 use names::Names;
 use value::to_json;
 
 pub(crate) use budget::Budget;
 pub use budget::MAX_STEPS;
+pub(crate) use budget::pattern;
 pub use value::Datum;
 
 /// The longest expression, in bytes.
@@ -110,7 +111,7 @@ impl Expression {
         }
         if let Some(path) = as_path(text) {
             let references = reference_of_path(&path)?.into_iter().collect();
-            let reading = Arc::new(types::read_path(&path, text));
+            let reading = Arc::new(types::read_path(&path, text, &types::nothing));
             return Ok(Self { text: text.into(), form: Form::Path(path), references, reading });
         }
         let (mut expression, info) = Parser::new()
@@ -120,7 +121,7 @@ impl Expression {
         let mut references = BTreeSet::new();
         collect(&expression, &mut Vec::new(), &mut references)?;
         // Before the meter is put in, which is nobody's expression.
-        let reading = Arc::new(types::read(&expression, &info, text));
+        let reading = Arc::new(types::read(&expression, &info, text, &types::nothing));
         let mut found = meter::Found::default();
         meter::put_in(&mut expression, 0, &mut found)?;
         let may_take_long = found.may_take_long;
@@ -150,6 +151,18 @@ impl Expression {
     /// Each place in it that looks at something from outside.
     pub fn looks(&self) -> &[Look] {
         &self.reading.looks
+    }
+
+    /// It, read again where more is known of data.
+    pub(crate) fn read_with(&self, known: &Known<'_>) -> Reading {
+        if let Form::Path(path) = &self.form {
+            return types::read_path(path, &self.text, known);
+        }
+        // It was parsed before.
+        match Parser::new().max_recursion_depth(MAX_NESTING).parse_with_source_info(&self.text) {
+            Ok((expression, info)) => types::read(&expression, &info, &self.text, known),
+            Err(_) => (*self.reading).clone(),
+        }
     }
 
     /// What of it can never work.
@@ -228,10 +241,41 @@ fn in_words(error: &cel::ExecutionError) -> String {
         cel::ExecutionError::NoSuchKey(key) => format!("there is no `{key}`"),
         cel::ExecutionError::FunctionError { message, .. } => message.clone(),
         cel::ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
-            format!("`{operator}` does not take {} and {}", left.type_of(), right.type_of())
+            let (left, right) = (left.type_of().to_string(), right.type_of().to_string());
+            let are_numbers = [&left, &right].iter().all(|kind| matches!(kind.as_str(), "int" | "uint" | "float"));
+            let help =
+                if are_numbers { "; make one of them the other's type, with `double(…)` or `int(…)`" } else { "" };
+            format!("`{}` does not take {} and {}{help}", sign(operator), named(&left), named(&right))
         }
         cel::ExecutionError::DivisionByZero(_) => "a division by zero".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// An operator as it is written.
+fn sign(name: &str) -> &str {
+    match name {
+        "add" => "+",
+        "sub" => "-",
+        "mul" => "*",
+        "div" => "/",
+        "rem" => "%",
+        other => other,
+    }
+}
+
+/// A type as the checks call it.
+fn named(kind: &str) -> &str {
+    match kind {
+        "int" => Type::Int.name(),
+        "uint" => Type::Uint.name(),
+        "float" => Type::Double.name(),
+        "string" => Type::Text.name(),
+        "bytes" => Type::Bytes.name(),
+        "bool" => Type::Bool.name(),
+        "list" => Type::List.name(),
+        "map" => Type::Map.name(),
+        other => other,
     }
 }
 

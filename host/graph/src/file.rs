@@ -40,13 +40,7 @@ const PARTS: [&str; 3] = ["nodes", "edges", "tasks"];
 /// Reads a file; none where nothing can be made of it. Nodes and edges that cannot
 /// be read are told and left out.
 pub(crate) fn read_file(source: &Source, found: &mut Diagnostics) -> Option<File> {
-    let tree = match parse(source) {
-        Ok(tree) => tree,
-        Err(problem) => {
-            found.push(problem);
-            return None;
-        }
-    };
+    let tree = parse(source, found)?;
     let Value::Map(entries) = tree.value else {
         let message = format!("expected a graph, found {}", tree.value.kind());
         found.push(

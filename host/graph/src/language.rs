@@ -76,7 +76,9 @@ mod tests {
 
     /// What stands in a file, as the schema sees it.
     fn json_of(text: &str) -> Value {
-        crate::tree::parse(&Source::new("g", text)).expect("it parses").json()
+        crate::tree::parse(&Source::new("g", text), &mut crate::diagnostic::Diagnostics::default())
+            .expect("it parses")
+            .json()
     }
 
     fn fits(text: &str) -> Result<(), String> {

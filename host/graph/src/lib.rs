@@ -96,6 +96,15 @@ pub fn compile_for(source: &Source, surroundings: &dyn Surroundings) -> Compiled
     compile_with(source, Some(surroundings))
 }
 
+/// Reads and links a graph that was checked when it was stored: what is checked since
+/// then keeps nothing from going on that began before.
+pub fn compile_stored(source: &Source) -> Compiled {
+    let mut found = Diagnostics::default();
+    let file = file::read_file(source, &mut found);
+    let plan = file.map(|file| link::link(file, source, &mut found));
+    Compiled { source: source.clone(), plan, problems: found.sorted() }
+}
+
 fn compile_with(source: &Source, surroundings: Option<&dyn Surroundings>) -> Compiled {
     let mut found = Diagnostics::default();
     let file = file::read_file(source, &mut found);

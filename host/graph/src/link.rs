@@ -3,6 +3,7 @@
 
 mod edges;
 mod joins;
+mod routers;
 mod runs;
 
 use std::collections::{HashMap, HashSet};
@@ -15,24 +16,20 @@ use crate::at::At;
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
 use crate::file::{File, Named};
 use crate::plan::{
-    DEFAULT_ROUTE, Failing, GroupJoin, JOIN_HANDLES, JUDGE_HANDLES, Judge, Kind, Lost, Node, NodeIx, Output, Plan,
-    Plugin, REPLAN_HANDLES, Replan, Router, Settings,
+    Failing, GroupJoin, JOIN_HANDLES, JUDGE_HANDLES, Judge, Kind, Lost, Node, NodeIx, Output, Plan, Plugin,
+    REPLAN_HANDLES, Replan, Settings,
 };
 use crate::schema::{Schema, Wrong};
 use crate::source::{Source, Span};
 use crate::spec;
-use crate::template::{OPEN, Template, compile_expression, not_computed};
+use crate::template::{Template, as_it_stands, compile_expression};
 use crate::text::{Cel, Json};
-use crate::tree::{Tree, Value};
 
 /// The longest id of a node: it is part of spawn keys.
 const MAX_ID: usize = 64;
 
 /// The most replans of one graph: each knows all that comes before it.
 const MAX_REPLANS: usize = 256;
-
-/// The most routes of one router.
-const MAX_ROUTES: usize = 1_000;
 
 /// Items of a `map` in flight at once, unless it says otherwise.
 const WINDOW: u32 = 64;
@@ -124,7 +121,8 @@ impl Linker<'_> {
             && let Err(why) = Version::parse(version)
         {
             let message = format!("`{}` is no version: {why}", version.value);
-            self.found.push(Diagnostic::error("invalid_version", version.span, message).hint("write it as `1.0.0`"));
+            let problem = Diagnostic::warning("invalid_version", version.span, message);
+            self.found.push(problem.hint("write it as `1.0.0`: a graph is published under nothing else"));
         }
         if let Some(most) = settings.max_concurrency.as_ref().filter(|most| most.value == 0) {
             let problem = Diagnostic::error("invalid_value", most.span, "at most 0 at once would start nothing");
@@ -263,9 +261,10 @@ impl Linker<'_> {
                 (Kind::Replan(self.replan(id, *node)), text(&REPLAN_HANDLES), on_failure)
             }
             spec::Node::CancelSubtree(node) => {
-                node.reason.iter().for_each(|reason| {
-                    self.as_it_stands("a `reason`", "say it in words that hold for each run", reason)
-                });
+                if let Some(At { value: reason, span }) = &node.reason {
+                    let hint = "say it in words that hold for each run";
+                    as_it_stands("a `reason`", hint, reason, *span, self.found);
+                }
                 let reason = node.reason.map(|reason| reason.value.into());
                 let kind = Kind::CancelSubtree { node: self.named(&node.node), node_span: node.node.span, reason };
                 (kind, Vec::new(), spec::OnFailure::default())
@@ -301,13 +300,6 @@ impl Linker<'_> {
         Some(Template::compile(&template?.value.0, self.source, self.found))
     }
 
-    /// Text that is no template, where one may be taken for it.
-    fn as_it_stands(&mut self, what: &str, hint: &str, text: &At<String>) {
-        if text.contains(OPEN) {
-            self.found.push(not_computed(what, hint, text.span));
-        }
-    }
-
     /// A node takes one field or another, and not both.
     fn either(&mut self, id: &At<String>, kind: &str, one: (&str, Option<Span>), other: (&str, Option<Span>)) {
         match (one.1, other.1) {
@@ -332,75 +324,6 @@ impl Linker<'_> {
                 self.found.push(Diagnostic::error("unused_field", *span, message).hint("leave it out"));
             }
         }
-    }
-
-    fn router(&mut self, id: &At<String>, node: spec::Router) -> (Router, Vec<String>) {
-        let (key, target) = (node.route_key.as_ref().map(|at| at.span), node.target.as_ref().map(|at| at.span));
-        self.either(id, "router", ("route_key", key), ("target", target));
-        self.only_with(
-            "target",
-            target.is_some(),
-            &[
-                ("input", node.input.as_ref().map(|at| at.span)),
-                ("config", node.config.as_ref().map(|at| at.span)),
-                ("timeout_ms", node.timeout_ms.as_ref().map(|at| at.span)),
-                ("retry", node.retry.as_ref().map(|at| at.span)),
-            ],
-        );
-        let mut handles: Vec<String> = Vec::new();
-        let mut equals = Vec::new();
-        if let Some(one) = node.routes.get(MAX_ROUTES) {
-            let message = format!("a router has at most {MAX_ROUTES} routes, and this has {}", node.routes.len());
-            let problem = Diagnostic::error("too_large", one.span, message);
-            self.found.push(problem.hint("route in steps, or by a router plugin"));
-        }
-        for route in node.routes.iter().take(MAX_ROUTES) {
-            let name = &route.value.name;
-            if let Some(At { value: Json(Tree { value: Value::Text(text), .. }), span }) = &route.equals {
-                let hint = "compare in the `route_key`, such as `input.a == input.b`, with `equals: true`";
-                self.as_it_stands("what a route `equals`", hint, &At { value: text.clone(), span: *span });
-            }
-            let is_plugins = target.is_some() && key.is_none();
-            self.only_with("route_key", !is_plugins, &[("equals", route.value.equals.as_ref().map(|at| at.span))]);
-            let problem = if handles.contains(name) {
-                Some(("duplicate_route", format!("there are two routes `{}`", name.value)))
-            } else if name.value == DEFAULT_ROUTE {
-                Some(("invalid_name", format!("there is always a route `{DEFAULT_ROUTE}`, for what equals no other")))
-            } else if name.is_empty() || name.contains('.') {
-                Some(("invalid_name", format!("`{}` is no name of a route: it is the handle of an edge", name.value)))
-            } else {
-                None
-            };
-            if let Some((code, message)) = problem {
-                self.found.push(Diagnostic::error(code, name.span, message).hint("give it another name"));
-                continue;
-            }
-            let value = route.equals.as_ref().map_or_else(|| name.as_str().into(), |equals| equals.value.value());
-            if let Some(first) = equals.iter().position(|other| *other == value) {
-                let span = route.equals.as_ref().map_or(name.span, |equals| equals.span);
-                let message =
-                    format!("the route `{}` is never taken: `{}` equals the same", name.value, handles[first]);
-                let problem = Diagnostic::warning("route_never_taken", span, message);
-                self.found.push(problem.hint("the first that equals the key is taken: give it another `equals`"));
-            }
-            equals.push(value);
-            handles.push(name.value.clone());
-        }
-        if node.routes.is_empty() && !self.is_torn {
-            let problem =
-                Diagnostic::error("missing_field", id.span, format!("the router `{}` has no routes", id.value));
-            self.found.push(problem.hint("a router has at least one route besides `default`"));
-        }
-        let key = self.expression(node.route_key.as_ref());
-        let plugin = node.target.as_ref().map(|target| {
-            let extra = [("config", node.config.as_ref())];
-            let routes = Some(handles.as_slice());
-            Plugin {
-                run: runs::of_plugin(target, node.input.as_ref(), &extra, routes, node.timeout_ms, node.retry, self),
-            }
-        });
-        handles.push(DEFAULT_ROUTE.to_owned());
-        (Router { key, equals, plugin }, handles)
     }
 
     fn judge(&mut self, id: &At<String>, node: spec::Judge) -> Judge {

@@ -44,11 +44,11 @@ impl Schema {
             Ok(validator) => Ok(Self(Arc::new(validator))),
             Err(error) => {
                 let part = error.instance_path().as_str().to_owned();
-                let why = match schema.pointer(&part) {
-                    Some(Json::String(name)) if part.ends_with("/type") => {
-                        format!("there is no type `{name}`; there are {TYPES}")
-                    }
-                    _ => error.to_string(),
+                // Of the schema of schemas, what it says of this keyword.
+                let is_of_type = error.schema_path().as_str().contains("/properties/type/");
+                let why = match schema.pointer(&part).filter(|_| is_of_type) {
+                    Some(said) => format!("there is no type {said}; there are {TYPES}"),
+                    None => error.to_string(),
                 };
                 Err(Wrong { why: brief(why), part })
             }
@@ -245,6 +245,12 @@ mod tests {
         );
         assert_eq!(part(json!({"properties": {"a": {"pattern": "("}}})), "/properties/a/pattern");
         assert_eq!(part(json!({"required": 1})), "/required");
+        let why = |schema: Json| Schema::compile(&schema).unwrap_err().why;
+        assert!(why(json!({"properties": {"type": {"type": "strin"}}})).contains("no type \"strin\""));
+        assert!(why(json!({"type": ["strin", "null"]})).contains("there is no type"));
+        assert!(why(json!({"type": 3})).contains("no type 3"));
+        assert!(!why(json!({"properties": {"type": "string"}})).contains("no type"));
+        assert!(!why(json!({"dependentRequired": {"type": "name"}})).contains("no type"));
         assert_eq!(part(json!(3)), "");
     }
 

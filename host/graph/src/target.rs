@@ -18,7 +18,7 @@ pub(crate) fn wrong(target: &str) -> Option<(&'static str, String, &'static str)
         let hint = "`name` or `name@requirement`; a name is 1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter";
         return Some(("invalid_name", format!("`{target}` is no target"), hint));
     }
-    let why = VersionReq::parse(version).err().filter(|_| version != "*")?;
+    let why = VersionReq::parse(version).err()?;
     let message = format!("`{version}` is no requirement of a version: {why}");
     Some(("invalid_version", message, "write it as `1.2.3`, `^1`, `>=1.2, <3` or `*`"))
 }

@@ -164,10 +164,8 @@ impl Compiler<'_> {
                         );
                         continue;
                     }
-                    if entry.key.contains(OPEN) {
-                        let hint = "make the map in an expression, such as `${{ {input.key: input.value} }}`";
-                        self.found.push(not_computed("a key", hint, entry.key_span));
-                    }
+                    let hint = "make the map in an expression, such as `${{ {input.key: input.value} }}`";
+                    as_it_stands("a key", hint, &entry.key, entry.key_span, self.found);
                     fields.push((entry.key.clone(), self.form(&entry.value)));
                 }
                 if fields.iter().all(|(_, field)| matches!(field, Form::Plain(_))) {
@@ -222,12 +220,20 @@ impl Compiler<'_> {
 }
 
 /// What an expression begins with in a text.
-pub(crate) const OPEN: &str = "${{";
+const OPEN: &str = "${{";
 
-/// Text is taken as it stands, and looks as if it were not to be.
-pub(crate) fn not_computed(what: &str, hint: &str, span: Span) -> Diagnostic {
-    let message = format!("{what} is taken as it stands: `${{{{ … }}}}` in it is not computed");
-    Diagnostic::error("not_computed", span, message).hint(hint)
+/// Whether text looks as if it were to be computed.
+fn looks_computed(text: &str) -> bool {
+    let mut opened = text.match_indices(OPEN);
+    opened.any(|(at, _)| !text[..at].ends_with('$') && end_of_expression(&text[at + OPEN.len()..]).is_some())
+}
+
+/// Tells of text that is taken as it stands, and looks as if it were not to be.
+pub(crate) fn as_it_stands(what: &str, hint: &str, text: &str, span: Span, found: &mut Diagnostics) {
+    if looks_computed(text) {
+        let message = format!("{what} is taken as it stands: `${{{{ … }}}}` in it is not computed");
+        found.push(Diagnostic::warning("not_computed", span, message).hint(hint));
+    }
 }
 
 /// Compiles a field that is an expression as a whole.
@@ -363,7 +369,7 @@ mod tests {
 
     fn compile(text: &str) -> (Template, Vec<Diagnostic>, Source) {
         let source = Source::new("g.yaml", text);
-        let tree = crate::tree::parse(&source).expect("it parses");
+        let tree = crate::tree::parse(&source, &mut Diagnostics::default()).expect("it parses");
         let mut found = Diagnostics::default();
         let template = Template::compile(&tree, &source, &mut found);
         (template, found.sorted(), source)

@@ -86,14 +86,13 @@ nodes:
 edges: [{from: a, to: r}, {from: r, to: p}, {from: p, to: c}, {from: c, to: o}]
 "#;
     expect_test::expect![[r#"
-        g:3:10: error[invalid_version]: `one.two` is no version: unexpected character 'o' while parsing major version number (write it as `1.0.0`)
+        g:3:10: warning[invalid_version]: `one.two` is no version: unexpected character 'o' while parsing major version number (write it as `1.0.0`: a graph is published under nothing else)
         g:5:27: error[invalid_version]: `^^1` is no requirement of a version: unexpected character '^' while parsing major version number (write it as `1.2.3`, `^1`, `>=1.2, <3` or `*`)
-        g:5:45: error[not_computed]: a scope is taken as it stands: `${{ … }}` in it is not computed (name what the run may use; `*` in its place stands for any)
-        g:5:82: error[not_computed]: a key is taken as it stands: `${{ … }}` in it is not computed (make the map in an expression, such as `${{ {input.key: input.value} }}`)
-        g:5:103: error[not_computed]: a key is taken as it stands: `${{ … }}` in it is not computed (make the map in an expression, such as `${{ {input.key: input.value} }}`)
-        g:6:63: error[not_computed]: what a route `equals` is taken as it stands: `${{ … }}` in it is not computed (compare in the `route_key`, such as `input.a == input.b`, with `equals: true`)
-        g:7:69: error[unused_field]: `equals` means nothing without `route_key` (leave it out)
-        g:8:41: error[not_computed]: a `reason` is taken as it stands: `${{ … }}` in it is not computed (say it in words that hold for each run)"#]].assert_eq(&problems(text));
+        g:5:45: warning[not_computed]: a scope is taken as it stands: `${{ … }}` in it is not computed (name what the run may use; `*` in its place stands for any)
+        g:5:82: warning[not_computed]: a key is taken as it stands: `${{ … }}` in it is not computed (make the map in an expression, such as `${{ {input.key: input.value} }}`)
+        g:6:63: warning[not_computed]: what a route `equals` is taken as it stands: `${{ … }}` in it is not computed (compare in the `route_key`, such as `input.a == input.b`, with `equals: true`)
+        g:7:69: warning[unused_field]: `equals` means nothing without `route_key` (leave it out)
+        g:8:41: warning[not_computed]: a `reason` is taken as it stands: `${{ … }}` in it is not computed (say it in words that hold for each run)"#]].assert_eq(&problems(text));
 }
 
 #[test]
@@ -111,6 +110,71 @@ nodes:
       output_schema: {properties: {"a/b": {anyOf: [{type: string}, {$ref: "#/$defs/gone"}]}}}
 "##;
     expect_test::expect![[r#"
-        g:6:18: error[invalid_schema]: no JSON Schema: there is no type `strin`; there are `array`, `boolean`, `integer`, `null`, `number`, `object` and `string`
+        g:6:18: error[invalid_schema]: no JSON Schema: there is no type "strin"; there are `array`, `boolean`, `integer`, `null`, `number`, `object` and `string`
         g:11:68: error[invalid_schema]: no JSON Schema: it refers to `#/$defs/gone`, which is no place in it; write `#/$defs/NAME`"#]].assert_eq(&problems(text));
+}
+
+#[test]
+fn what_the_graph_makes_has_types() {
+    let text = r#"
+spec_version: "2.0"
+output_schema: {type: string}
+nodes:
+  g: {spawn_group: {targets: [{target: w}]}}
+  j: {join: {}}
+  a: {spawn_run: {target: w, on_failure: isolated, input: {x: "${{ nodes.j.output.values.x }}", y: "n ${{ nodes.j.output.success_count + ' ok' }}"}}}
+  b: {spawn_run: {target: w, input: "${{ nodes.a.error.msg }} ${{ has(nodes.a.error.code.x) }} ${{ input.t.matches('(') }}"}}
+  r: {router: {route_key: input.x > 1, routes: [{name: big}, {name: small, equals: true}, {name: n, equals: 1}]}}
+  s: {router: {route_key: size(input.l), routes: [{name: "0"}, {name: one, equals: 1.0}]}}
+  o: {output: {value: 5}}
+edges: [{from: g, to: j}, {from: j, to: a}, {from: a, to: b}, {from: b, to: r}, {from: r, to: s}, {from: s, to: o}]
+"#;
+    expect_test::expect![[r#"
+        g:7:68: error[type_error]: a list has no field `x`
+        g:7:107: error[type_error]: `+` does not take an integer and text (write `string(…)` around what is no text)
+        g:8:42: error[unknown_field]: an error has no field `msg` (it has `code`, `message`)
+        g:8:70: error[type_error]: text has no field `x`
+        g:8:116: error[type_error]: `(` is no pattern: unclosed group
+        g:9:56: warning[route_never_taken]: the route `big` is never taken: the key is a boolean, and this is text (say with `equals` what the key is to be, of the same type)
+        g:9:109: warning[route_never_taken]: the route `n` is never taken: the key is a boolean, and this is an integer (say with `equals` what the key is to be, of the same type)
+        g:10:58: warning[route_never_taken]: the route `0` is never taken: the key is an integer, and this is text (say with `equals` what the key is to be, of the same type)
+        g:11:3: error[output_schema]: what `o` gives does not fit the graph's `output_schema`: 5 is not of type "string" (change one of them)"#]].assert_eq(&problems(text));
+}
+
+#[test]
+fn a_join_that_cannot_be_read_is_not_missing_too() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  g: {spawn_group: {targets: [{target: w}]}}
+  j: {join: {mode: quorum, quorum: "1"}}
+  h: {spawn_group: {targets: [{target: w}]}}
+  k: {join: {mode: quroum}}
+edges: [{from: g, to: j}, {from: h, to: k}]
+"#;
+    expect_test::expect![[r#"
+        g:5:36: error[wrong_type]: expected an integer, found text
+        g:7:20: error[unknown_name]: there is no `quroum` here (did you mean `quorum`?)"#]]
+    .assert_eq(&problems(text));
+}
+
+#[test]
+fn a_condition_that_says_nothing_is_none() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  a: {spawn_run: {target: w, input: {zip: 01234}}}
+  b: {spawn_run: {target: w, input: !input.flag}}
+edges:
+  - from: a
+    to: b
+    when: !has(nodes.a.output.n)
+  - {from: a, to: b, when: }
+"#;
+    expect_test::expect![[r#"
+        g:5:37: error[syntax]: `!input.flag` is a tag of YAML, and no text (put the whole text in quotes)
+        g:9:11: error[syntax]: `!has(nodes.a.output.n)` is a tag of YAML, and no text (put the whole text in quotes)
+        g:10:12: error[duplicate_edge]: this edge is here twice: `a` to `b` (leave one out)
+        g:10:26: error[wrong_type]: expected an expression, found nothing"#]]
+    .assert_eq(&problems(text));
 }

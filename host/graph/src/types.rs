@@ -49,6 +49,19 @@ impl Type {
         }
     }
 
+    /// That of a value.
+    pub(crate) fn of(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(_) => Self::Bool,
+            serde_json::Value::Number(number) if number.is_f64() => Self::Double,
+            serde_json::Value::Number(_) => Self::Int,
+            serde_json::Value::String(_) => Self::Text,
+            serde_json::Value::Array(_) => Self::List,
+            serde_json::Value::Object(_) => Self::Map,
+        }
+    }
+
     /// Whether it can be this one.
     pub fn can_be(self, other: Self) -> bool {
         self == Self::Any || self == other
@@ -94,21 +107,30 @@ pub(crate) struct Reading {
     pub doubts: Vec<Mistake>,
 }
 
+/// What is known of data beside what every graph has: the type of a name and its fields,
+/// or of so many of them as are known.
+pub(crate) type Known<'a> = dyn Fn(&[String]) -> Option<(Type, usize)> + 'a;
+
+/// Where nothing is known besides.
+pub(crate) fn nothing(_path: &[String]) -> Option<(Type, usize)> {
+    None
+}
+
 /// Reads an expression as it was parsed.
-pub(crate) fn read(expression: &IdedExpr, info: &SourceInfo, text: &str) -> Reading {
-    walk::read(expression, info, text)
+pub(crate) fn read(expression: &IdedExpr, info: &SourceInfo, text: &str, known: &Known<'_>) -> Reading {
+    walk::read(expression, info, text, known)
 }
 
 /// Reads one that is nothing but a name and fields.
-pub(crate) fn read_path(path: &[String], text: &str) -> Reading {
+pub(crate) fn read_path(path: &[String], text: &str, known: &Known<'_>) -> Reading {
     let look = Look { path: path.iter().take(LOOK_DEPTH).cloned().collect(), at: (0, text.len()), has: false };
-    let (kind, wrong) = of_path(path);
+    let (kind, wrong) = of_path(path, known);
     let doubts = wrong.map(|why| Mistake { message: why, hint: None, at: Some((0, text.len())) });
     Reading { kind, looks: vec![look], doubts: doubts.into_iter().collect() }
 }
 
 /// The type of a name and its fields, and why there can be no such value.
-fn of_path(path: &[String]) -> (Type, Option<String>) {
+fn of_path(path: &[String], besides: &Known<'_>) -> (Type, Option<String>) {
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     let (kind, known) = match parts.as_slice() {
         ["nodes", _, "status", ..] => (Type::Text, 3),
@@ -119,9 +141,13 @@ fn of_path(path: &[String]) -> (Type, Option<String>) {
         ["run", "depth", ..] => (Type::Int, 2),
         ["index" | "failed" | "completed", ..] => (Type::Int, 1),
         [name] if NAMES.contains(name) => (Type::Type, 1),
-        _ => return (Type::Any, None),
+        _ => match besides(path) {
+            Some(known) => known,
+            None => return (Type::Any, None),
+        },
     };
     match parts.get(known) {
+        Some(_) if kind == Type::Any => (Type::Any, None),
         Some(field) if kind != Type::Map => (Type::Any, Some(format!("{} has no field `{field}`", kind.name()))),
         Some(_) | None => (kind, None),
     }

@@ -61,6 +61,9 @@ pub struct Group {
 /// What a replan fails with whose replanner gives up.
 pub(crate) const REPLAN_ABORTED: &str = "replan_aborted";
 
+/// What a graph fails with when one of its nodes has.
+pub(crate) const NODE_FAILED: &str = "node_failed";
+
 /// How a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -377,7 +380,7 @@ impl Walk {
     /// A node's failure as the graph's.
     fn told(&self, node: NodeIx, error: &RunError) -> RunError {
         let id = &self.plan.nodes[node].id;
-        let mut told = RunError::new("node_failed", format!("node `{id}` failed: {}: {}", error.code, error.message));
+        let mut told = RunError::new(NODE_FAILED, format!("node `{id}` failed: {}: {}", error.code, error.message));
         let details = serde_json::json!({"node": &**id, "code": &*error.code, "message": error.message});
         told.details = Payload::of(&details).ok();
         told

@@ -93,6 +93,14 @@ impl Replaying {
         }
     }
 
+    /// Whether something else than this is known of the call `call`.
+    pub(crate) fn is_other(&self, call: u32, name: &str) -> bool {
+        let recorded = self.entries.iter().find(|entry| entry.call >= call);
+        let made = self.made.iter().find(|(at, _)| *at >= call);
+        recorded.is_some_and(|entry| entry.call == call && *entry.what != *name)
+            || made.is_some_and(|(at, before)| *at == call && *before != name)
+    }
+
     /// What is wrong with a guest that ended here.
     pub(crate) fn ended_early(&self, how: &str) -> RunError {
         let known = self.entries.iter().map(|entry| (entry.call, recorded(&entry.what, entry.asked)));
@@ -129,6 +137,14 @@ mod tests {
     fn replaying() -> Replaying {
         let entries = vec![entry(1, "a", 7, "x"), entry(1, "a", 7, "y"), entry(4, "b", 8, "z")];
         Replay { entries, made: vec![(2, "spawn_run")], ..Replay::default() }.begin().unwrap()
+    }
+
+    #[test]
+    fn what_is_known_of_a_call_is_known_before_it_is_made() {
+        let replaying = replaying();
+        let is_other = |call| replaying.is_other(call, "verdict");
+        assert_eq!([0, 1, 2, 3, 4, 5].map(is_other), [false, true, true, false, true, false]);
+        assert!(!replaying.is_other(1, "a") && !replaying.is_other(2, "spawn_run"));
     }
 
     #[test]

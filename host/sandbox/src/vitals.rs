@@ -163,6 +163,12 @@ impl Vitals {
         Some(known)
     }
 
+    /// Whether the guest is known to have made another call than this one.
+    pub(crate) fn is_other(&self, call: u32, what: &str) -> bool {
+        let replaying = self.replaying.lock().unwrap_or_else(PoisonError::into_inner);
+        replaying.as_ref().is_some_and(|replaying| replaying.is_other(call, what))
+    }
+
     /// What is wrong with a guest that ended now: none where it did all that it
     /// is known to have done.
     pub(crate) fn ended_early(&self, how: &str) -> Option<RunError> {

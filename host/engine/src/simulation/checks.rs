@@ -114,14 +114,15 @@ fn tree_faults(tree: &Tree, on_disk: &OnDisk, events: &[Event], faults: &mut Vec
     progress_faults(tree, events, faults);
 }
 
-/// Nothing is reported twice by one try of a run.
+/// Nothing is reported twice by one try of a run, neither progress nor what became of a
+/// node of its graph.
 fn progress_faults(tree: &Tree, events: &[Event], faults: &mut Vec<String>) {
     let mut attempts: std::collections::BTreeMap<RunId, u32> = std::collections::BTreeMap::new();
     let mut seen = BTreeSet::new();
     for event in events {
         match &event.fact {
             Fact::ChildLifecycle(life) => drop(attempts.insert(life.child_run_id, life.attempt)),
-            Fact::Progress(_) => {
+            Fact::Progress(_) | Fact::NodeCompletion(_) | Fact::NodeFailure(_) => {
                 let attempt = attempts.get(&event.run_id).copied().unwrap_or(0);
                 if event.call.is_none() || !seen.insert((event.run_id, attempt, event.call)) {
                     faults.push(format!("{}: seq {} reports again", tree.id(), event.seq));

@@ -30,8 +30,8 @@ const REPLAN: Fields = &[
     ("completed", Type::Int),
     ("replans_used", Type::Int),
     ("max_replans", Type::Int),
-    ("reason", Type::Text),
-    ("plan", Type::Map),
+    ("reason", Type::Any),
+    ("plan", Type::Any),
     ("outputs", Type::List),
     ("values", Type::List),
 ];
@@ -51,16 +51,20 @@ pub(super) fn of(kind: &Kind) -> Option<Fields> {
     }
 }
 
-/// The type of a name and its fields, where that is an output of a node, or a field of
-/// one.
-pub(super) fn type_of(plan: &Plan, path: &[String]) -> Option<Type> {
+/// The type of an output of a node or of a field of one, and how many parts of the path
+/// lead there.
+pub(super) fn type_of(plan: &Plan, path: &[String]) -> Option<(Type, usize)> {
+    if let [nodes, _, error, rest @ ..] = path
+        && nodes == "nodes"
+        && error == "error"
+    {
+        return Some(if rest.is_empty() { (Type::Map, 3) } else { (Type::Text, 4) });
+    }
     let (node, rest) = looked_at(plan, path)?;
     let fields = of(&plan.nodes[node].kind)?;
-    match rest {
-        [] => Some(Type::Map),
-        [field] => fields.iter().find(|(name, _)| name == field).map(|(_, kind)| *kind),
-        _ => None,
-    }
+    let Some(field) = rest.first() else { return Some((Type::Map, 3)) };
+    let (_, kind) = fields.iter().find(|(name, _)| name == field)?;
+    Some((*kind, 4))
 }
 
 /// The node whose output a path leads to, and what of it.

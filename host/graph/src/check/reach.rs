@@ -2,7 +2,7 @@
 
 use super::{Graph, Way};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::plan::{EdgeIx, Kind, NodeIx};
+use crate::plan::{EdgeIx, Kind, Node, NodeIx};
 
 pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
     unreachable(graph, found);
@@ -81,6 +81,11 @@ fn joins(graph: &Graph<'_>, found: &mut Diagnostics) {
 /// Every group has a join, unless joins are wrong already.
 fn groups(graph: &Graph<'_>, found: &mut Diagnostics) {
     if found.has("join_without_group") || found.has("unknown_node") {
+        return;
+    }
+    // One that could not be read may be the join that is missing.
+    let is_torn = |node: &Node| matches!(node.kind, Kind::Join { .. }) && node.lost.outgoing;
+    if !graph.plan.unread.is_empty() || graph.plan.nodes.iter().any(is_torn) {
         return;
     }
     for node in &graph.plan.nodes {

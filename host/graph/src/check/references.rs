@@ -10,6 +10,9 @@ use crate::types::{self, Look};
 /// What is known of a node.
 const NODE_FIELDS: [&str; 4] = ["status", "output", "error", "attempts"];
 
+/// What is known of a failure.
+const ERROR_FIELDS: [&str; 2] = ["code", "message"];
+
 /// What is known of the graph's run.
 const RUN_FIELDS: [&str; 5] = ["run_id", "tenant", "trace_id", "depth", "seed"];
 
@@ -34,11 +37,14 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
     let mut guesses = 0;
     sites::each(graph.plan, |site| {
         for look in site.expression.looks() {
-            let span = place(graph, &site, look);
+            let span = place(graph, &site, look.at);
             match look.path[0].as_str() {
                 "nodes" => match graph.plan.find(&look.path[1]) {
                     Some(node) => {
                         field(&look.path[1..], &NODE_FIELDS, "a node", span, found);
+                        if look.path.get(2).is_some_and(|field| field == "error") {
+                            field(&look.path[2..], &ERROR_FIELDS, "an error", span, found);
+                        }
                         output(graph, look, span, found);
                         pending.push(look_at(graph, &site, look, node, span));
                     }
@@ -67,10 +73,11 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
     }
 }
 
-/// Where a look stands in the file; the expression where that is spelt otherwise.
-fn place(graph: &Graph<'_>, site: &Site<'_>, look: &Look) -> Span {
+/// Where a part of an expression stands in the file; all of it where it is spelt
+/// otherwise.
+pub(super) fn place(graph: &Graph<'_>, site: &Site<'_>, (start, len): (usize, usize)) -> Span {
     match graph.source.slice(site.span) == site.expression.text() {
-        true => Span::new(site.span.start as usize + look.at.0, look.at.1),
+        true => Span::new(site.span.start as usize + start, len),
         false => site.span,
     }
 }

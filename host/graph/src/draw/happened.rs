@@ -90,9 +90,11 @@ impl Happened {
     /// Whether the run went along an edge. Of an edge with a condition that is known
     /// only once what it leads to has begun.
     pub fn is_taken(&self, plan: &Plan, edge: &Edge) -> bool {
-        if edge.when.is_some() && !self.has_begun(edge.to) {
-            return false;
-        }
+        (edge.when.is_none() || self.has_begun(edge.to)) && self.may_be_taken(plan, edge)
+    }
+
+    /// Whether the run went along an edge, if the condition of the edge held.
+    pub(crate) fn may_be_taken(&self, plan: &Plan, edge: &Edge) -> bool {
         let from = &self.nodes[edge.from];
         let goes_on = match (from.handle, edge.handle) {
             (Some(taken), Some(handle)) => taken == handle,

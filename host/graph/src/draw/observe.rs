@@ -12,10 +12,12 @@ use pleach_kernel::{
     ChildLifecycle, Event, Fact, JoinStatus, PluginVerdict, RunId, RunStatus, RunView, Step, SuggestedAction, Timestamp,
 };
 
+use serde_json::Value as Json;
+
 use super::happened::{Happened, NodeHappened, NodeStatus};
 use super::links::{in_order, links};
-use crate::plan::{DEFAULT_ROUTE, JOIN_HANDLES, JUDGE_HANDLES, Kind, NodeIx, Plan, REPLAN_HANDLES};
-use crate::walk::REPLAN_ABORTED;
+use crate::plan::{DEFAULT_ROUTE, JOIN_HANDLES, JUDGE_HANDLES, Kind, NodeIx, Output, Plan, REPLAN_HANDLES};
+use crate::walk::{NODE_FAILED, REPLAN_ABORTED};
 
 impl Happened {
     /// What became of a plan in `run`, which is the graph's own run with its
@@ -31,6 +33,7 @@ impl Happened {
         observer.runs();
         observer.told();
         observer.joins(run);
+        observer.named(run);
         observer.skipped();
         observer.happened
     }
@@ -195,9 +198,10 @@ impl<'a> Observer<'a> {
             }
             Fact::PolicyDeny(denial) => self.failed(node, event.at, denial.code.as_str().into()),
             Fact::NodeFailure(failure) => self.failed(node, event.at, failure.error.code.clone()),
-            Fact::NodeCompletion(_) => {
-                self.tell(node, Told { at: event.at, status: NodeStatus::Completed, handle: None, error: None });
-            }
+            Fact::NodeCompletion(_) => match kind {
+                Kind::Output(Output { error: Some(failing), .. }) => self.failed(node, event.at, failing.code.clone()),
+                _ => self.tell(node, Told { at: event.at, status: NodeStatus::Completed, handle: None, error: None }),
+            },
             // What these say of a node is in the tree already.
             Fact::SpawnDecision(_)
             | Fact::JoinDecision(_)
@@ -228,7 +232,10 @@ impl<'a> Observer<'a> {
     fn begin_round(&mut self, replan: NodeIx) {
         for node in self.plan.loops().nodes_of(replan) {
             self.earlier[node] = self.spawned[node];
-            self.told.remove(&node);
+            // An output that was reached stands, whatever the next round comes by.
+            if !matches!(self.plan.nodes[node].kind, Kind::Output(_)) {
+                self.told.remove(&node);
+            }
             self.groups.remove(&node);
         }
     }
@@ -237,7 +244,7 @@ impl<'a> Observer<'a> {
     /// no answer has judged `fail`.
     fn verdict(&mut self, at: Timestamp, node: NodeIx, verdict: &PluginVerdict, field: &str) {
         let answer = verdict.answer.as_ref().and_then(|answer| serde_json::from_str(answer.as_str()).ok());
-        let chosen = answer.as_ref().and_then(|answer: &serde_json::Value| answer.get(field)?.as_str());
+        let chosen = answer.as_ref().and_then(|answer: &Json| answer.get(field)?.as_str());
         match (&self.plan.nodes[node].kind, chosen) {
             (Kind::Judge(_), chosen) => self.decided(node, at, chosen.unwrap_or(JUDGE_HANDLES[1])),
             (Kind::Router(_), Some(chosen)) => self.decided(node, at, chosen),
@@ -321,6 +328,20 @@ impl<'a> Observer<'a> {
             if happened.finished_at.is_some() && happened.finished_at < let_on {
                 (happened.started_at, happened.finished_at) = (happened.started_at.max(let_on), let_on);
             }
+        }
+    }
+
+    /// The node that the graph says it has failed with, where the log says nothing else of
+    /// it: what it asked for was refused before it came to the kernel.
+    fn named(&mut self, run: &RunView) {
+        let Some(error) = run.error.as_ref().filter(|error| &*error.code == NODE_FAILED) else { return };
+        let details = error.details.as_ref().and_then(|details| serde_json::from_str(details.as_str()).ok());
+        let text = |field: &str| details.as_ref().and_then(|details: &Json| details.get(field)?.as_str());
+        let node = text("node").and_then(|node| self.plan.find(node));
+        let node = node.filter(|node| self.happened.nodes[*node].status == NodeStatus::Waiting);
+        if let (Some(node), Some(at), Some(code)) = (node, run.finished_at, text("code")) {
+            self.at_once(node, at, NodeStatus::Failed);
+            self.happened.nodes[node].error = Some(code.into());
         }
     }
 

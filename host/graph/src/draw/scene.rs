@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pleach_kernel::{
     ChildLifecycle, Event, Fact, GroupId, GroupView, JoinCounts, JoinDecision, JoinMode, JoinStatus, MemberView,
-    NodeCompletion, NodeFailure, Payload, PluginVerdict, ReplanDecision, RootId, RunError, RunId, RunStatus, RunView,
-    Step, SuggestedAction, Surface, Timestamp, Usage,
+    NodeCompletion, Payload, PluginVerdict, ReplanDecision, RootId, RunError, RunId, RunStatus, RunView, Step,
+    SuggestedAction, Surface, Timestamp, Usage,
 };
 
 use crate::diagnostic::Diagnostics;
@@ -152,11 +152,6 @@ impl Scene {
     /// An output was reached, or a cancel.
     pub(crate) fn done(&mut self, node: &str, at: u64) {
         self.event(node, at, Fact::NodeCompletion(NodeCompletion {}));
-    }
-
-    /// A node has failed without a run.
-    pub(crate) fn failed(&mut self, node: &str, at: u64, code: &str) {
-        self.event(node, at, Fact::NodeFailure(NodeFailure { error: RunError::new(code, "no") }));
     }
 
     /// The review, run: a shard failed, the experts were not content at first.

@@ -178,6 +178,16 @@ fn in_order<'c, 'v>(taken: &Taken, call: &mut FunctionContext<'c, 'v>) -> Answer
     Ok(CowVal::owned(CelList::from(keys)))
 }
 
+/// A pattern, made ready.
+pub(crate) fn pattern(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text).size_limit(PATTERN_BYTES).build().map_err(|why| {
+        let why = why.to_string();
+        // Before that, it shows the pattern.
+        let why = why.rsplit_once("error: ").map_or(why.as_str(), |(_, why)| why);
+        format!("`{text}` is no pattern: {why}")
+    })
+}
+
 /// As CEL's own, with each pattern made ready once: that takes longer than to look for
 /// it.
 fn matches<'c, 'v>(taken: &Taken, call: &mut FunctionContext<'c, 'v>) -> Answer<'c, 'v> {
@@ -193,8 +203,7 @@ fn matches<'c, 'v>(taken: &Taken, call: &mut FunctionContext<'c, 'v>) -> Answer<
         return Ok(CowVal::owned(CelBool::from(ready.is_match(&text))));
     }
     taken.step(PATTERN_STEPS)?;
-    let ready = RegexBuilder::new(&pattern).size_limit(PATTERN_BYTES).build();
-    let ready = ready.map_err(|why| refused("matches", format!("`{pattern}` is no pattern: {why}")))?;
+    let ready = self::pattern(&pattern).map_err(|why| refused("matches", why))?;
     let is_match = ready.is_match(&text);
     if patterns.len() < KEPT_PATTERNS {
         patterns.insert(pattern, ready);

@@ -97,7 +97,9 @@ fn what_is_not_there_is_named() {
     assert_eq!(failure("input.text.further"), "`input.text.further`: text has no field `further`");
     assert_eq!(failure("nodes.z.output"), "`nodes.z.output`: node `z` has not run");
     assert!(failure("input.gone + 1").contains("there is no `gone`"));
-    assert!(failure("input.text + 1").contains("`add` does not take string and int"));
+    assert!(failure("input.text + 1").contains("`+` does not take text and an integer"));
+    let told = failure("1.5 * size(input.text)");
+    assert!(told.contains("`*` does not take a floating-point number and an integer; make one"), "{told}");
     assert!(failure("1 / 0").contains("zero"));
 }
 

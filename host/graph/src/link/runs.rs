@@ -11,7 +11,7 @@ use crate::plan::RunPlan;
 use crate::source::Span;
 use crate::spec;
 use crate::target::wrong;
-use crate::template::{OPEN, Template};
+use crate::template::{Template, as_it_stands};
 use crate::text::{Json, Template as Text};
 use crate::tree::{Entry, Tree, Value};
 
@@ -147,13 +147,15 @@ impl Linker<'_> {
             let problem = Diagnostic::error("invalid_value", timeout.span, "a run of 0 ms cannot be");
             self.found.push(problem.hint("leave it out for a run without a deadline"));
         }
-        let scope_spans = said.scopes.iter().chain(&said.delegate).map(|scope| scope.span).collect();
+        let (uses, delegates) = (self.scopes(&said.scopes), self.scopes(&said.delegate));
+        let scope_spans = uses.iter().chain(&delegates).map(|(_, span)| *span).collect();
+        let scopes = |scopes: Vec<(Scope, Span)>| scopes.into_iter().map(|(scope, _)| scope).collect::<Vec<_>>();
         RunPlan {
             target: target.as_str().into(),
             target_span: target.span,
             input,
             input_span,
-            scopes: Grant::new(self.scopes(&said.scopes), self.scopes(&said.delegate)),
+            scopes: Grant::new(scopes(uses), scopes(delegates)),
             scope_spans,
             timeout_ms: said.timeout_ms.map(|timeout| timeout.value),
             retry: said.retry.map(|retry| self.retry(&retry)),
@@ -175,19 +177,17 @@ impl Linker<'_> {
         }
     }
 
-    fn scopes(&mut self, scopes: &[At<String>]) -> Vec<Scope> {
+    fn scopes(&mut self, scopes: &[At<String>]) -> Vec<(Scope, Span)> {
         if let Some(first) = scopes.get(MAX_SCOPES) {
             let message = format!("a list has at most {MAX_SCOPES} scopes, not {}", scopes.len());
             self.found.push(Diagnostic::error("invalid_value", first.span, message).hint("use a wildcard"));
         }
         let mut parsed = Vec::with_capacity(scopes.len());
         for scope in scopes {
-            if scope.contains(OPEN) {
-                self.as_it_stands("a scope", "name what the run may use; `*` in its place stands for any", scope);
-                continue;
-            }
+            let hint = "name what the run may use; `*` in its place stands for any";
+            as_it_stands("a scope", hint, scope, scope.span, self.found);
             match scope.value.parse::<Scope>() {
-                Ok(scope) => parsed.push(scope),
+                Ok(parsed_scope) => parsed.push((parsed_scope, scope.span)),
                 Err(why) => self.found.push(Diagnostic::error("scope_invalid", scope.span, why.to_string())),
             }
         }

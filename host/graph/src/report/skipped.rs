@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use pleach_kernel::RunStatus;
+
 use crate::draw::links::{in_order, links};
 use crate::draw::{Happened, NodeStatus};
 use crate::plan::{NodeIx, Plan};
@@ -34,13 +36,15 @@ fn cause(plan: &Plan, happened: &Happened, node: NodeIx, why: &[Option<Arc<str>>
     if let Some(inherited) = before().find_map(|node| why[node].clone()) {
         return inherited;
     }
-    let other_way = before().find_map(|node| {
-        let handle = happened.nodes[node].handle?;
-        said(node, &format!("went on to `{}`", plan.nodes[node].handles[handle]))
+    let edges = || plan.nodes[node].incoming.iter().map(|edge| &plan.edges[*edge]);
+    let other_way = edges().filter(|edge| !happened.may_be_taken(plan, edge)).find_map(|edge| {
+        let handle = happened.nodes[edge.from].handle?;
+        said(edge.from, &format!("went on to `{}`", plan.nodes[edge.from].handles[handle]))
     });
-    let all_done = before().all(|node| happened.nodes[node].status == NodeStatus::Completed);
-    let has_condition = plan.nodes[node].incoming.iter().any(|edge| plan.edges[*edge].when.is_some());
-    other_way.unwrap_or_else(|| {
-        if all_done && has_condition { "no condition that leads to it held" } else { "the graph had ended" }.into()
+    // What a graph that was ended would have come to, nobody knows.
+    let is_whole = happened.status == RunStatus::Completed;
+    let is_conditional = edges().any(|edge| edge.when.is_some() && happened.may_be_taken(plan, edge));
+    other_way.filter(|_| !edges().any(|edge| happened.may_be_taken(plan, edge))).unwrap_or_else(|| {
+        if is_whole && is_conditional { "no condition that leads to it held" } else { "the graph had ended" }.into()
     })
 }

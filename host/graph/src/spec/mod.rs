@@ -104,6 +104,6 @@ pub struct Edge {
     /// The id of the node that comes after it.
     pub to: At<String>,
     /// The edge is taken only where this holds. Only for edges without a handle.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub when: Option<At<Cel>>,
 }

@@ -122,7 +122,7 @@ pub struct Router {
     /// The ways there are, in order.
     pub routes: Vec<At<Route>>,
     /// An expression; the first route that equals its value is taken.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub route_key: Option<At<Cel>>,
     /// In place of `route_key`: a router plugin.
     #[serde(default)]
@@ -150,17 +150,17 @@ pub struct Router {
 pub struct Route {
     /// The handle.
     pub name: At<String>,
-    /// What `route_key` has to be, compared strictly: `1` is not `"1"`. The name unless given.
+    /// With `route_key`: what that has to be, compared strictly: `1` is not `"1"`. The name unless given.
     #[serde(default, deserialize_with = "crate::at::given")]
     pub equals: Option<At<Json>>,
 }
 
-/// Judges something. Handles: `pass` and `fail`. The output is `{outcome, score, rationale}`.
+/// Judges something. Handles: `pass` and `fail`. The output is `{outcome, score, rationale}`, without a `score` where the plugin gave none.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Judge {
     /// An expression for a number.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub score: Option<At<Cel>>,
     /// With `score`: it passes from this number on.
     #[serde(default)]
@@ -193,7 +193,7 @@ pub struct Replan {
     #[serde(default)]
     pub of: Vec<At<String>>,
     /// The rule: replan where something failed and this holds. `failed` and `completed` are numbers of runs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::at::given")]
     pub when: Option<At<Cel>>,
     /// A replanner plugin, whose plan the kernel carries out; the node is done when the runs of that plan have ended.
     #[serde(default)]

@@ -5,11 +5,11 @@ use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo};
 
 use super::operators::Refusal;
-use super::{LOOK_DEPTH, Look, Reading, SHOWN_DEPTH, Type, calls, of_path, operators, place};
+use super::{Known, LOOK_DEPTH, Look, Reading, SHOWN_DEPTH, Type, calls, of_path, operators, place};
 use crate::expression::Mistake;
 
-pub(super) fn read(expression: &IdedExpr, info: &SourceInfo, text: &str) -> Reading {
-    let mut walk = Walk { info, text, bound: Vec::new(), looks: Vec::new(), doubts: Vec::new() };
+pub(super) fn read(expression: &IdedExpr, info: &SourceInfo, text: &str, known: &Known<'_>) -> Reading {
+    let mut walk = Walk { info, text, known, bound: Vec::new(), looks: Vec::new(), doubts: Vec::new() };
     let kind = walk.of(expression);
     Reading { kind, looks: walk.looks, doubts: walk.doubts }
 }
@@ -17,6 +17,7 @@ pub(super) fn read(expression: &IdedExpr, info: &SourceInfo, text: &str) -> Read
 struct Walk<'a> {
     info: &'a SourceInfo,
     text: &'a str,
+    known: &'a Known<'a>,
     /// Names that the expression binds itself.
     bound: Vec<(String, Type)>,
     looks: Vec<Look>,
@@ -106,7 +107,7 @@ impl Walk<'_> {
     }
 
     fn look(&mut self, expr: &IdedExpr, root: &IdedExpr, path: Vec<String>, has: bool) -> Type {
-        let (kind, wrong) = of_path(&path);
+        let (kind, wrong) = of_path(&path, self.known);
         if let Some(why) = wrong {
             self.doubt(expr, (why, None));
         }
@@ -130,9 +131,21 @@ impl Walk<'_> {
             (_, [side]) if is_operator(name) => operators::unary(name, *side),
             (_, given) => calls::call(name, call.target.is_some(), given),
         };
+        if let ("matches", Ok(_), Some(pattern)) = (name, &result, call.args.last()) {
+            self.pattern(pattern);
+        }
         match result {
             Ok(kind) => kind,
             Err(refusal) => self.doubt(expr, refusal),
+        }
+    }
+
+    /// A pattern that is written out is one.
+    fn pattern(&mut self, pattern: &IdedExpr) {
+        if let Expr::Literal(LiteralValue::String(text)) = &pattern.expr
+            && let Err(why) = crate::expression::pattern(text.inner())
+        {
+            self.doubt(pattern, (why, None));
         }
     }
 

@@ -267,8 +267,8 @@ impl Walk {
                 serde_json::from_str::<String>(message.as_str()).unwrap_or_else(|_| message.as_str().to_owned());
             let mut error = RunError::new(&failing.code, message);
             error.retryable = failing.retryable;
-            self.finish(node, Status::Failed);
-            self.verdicts.push((node, NodeVerdict::Failed(error.clone())));
+            self.finish(node, Status::Completed);
+            self.verdicts.push((node, NodeVerdict::Completed));
             self.fatal.get_or_insert(error);
             return Ok(());
         }

@@ -26,7 +26,7 @@ const KILLS: u32 = 200;
 const LOOK: Duration = Duration::from_millis(1);
 
 /// What is made of a kill that came before anything had begun: the machine is slower
-/// than was thought. And of a program that came to its end: it is faster.
+/// than was thought. And of a run that came to its end first: it is faster.
 const SLOWER: f64 = 1.03;
 const FASTER: f64 = 0.97;
 
@@ -51,8 +51,9 @@ struct Killing {
     desk: Desk,
     dice: Dice,
     /// How long the workload takes when nothing happens to it, as far as is known: how
-    /// busy the machine is changes meanwhile.
+    /// busy the machine is changes meanwhile. And the least, as it was measured.
     takes: Duration,
+    least: Duration,
     undisturbed: Outcome,
     kills: u32,
     /// Kills of programs that had shown some event of their own.
@@ -99,6 +100,7 @@ impl Killing {
             desk,
             dice: Dice(seed),
             takes,
+            least: takes,
             undisturbed,
             kills: 0,
             midway: 0,
@@ -138,7 +140,10 @@ impl Killing {
             }
             Some(code) => {
                 assert_eq!((code, errors.as_str()), (0, ""), "pleach {}\n{output}", arguments.join(" "));
-                self.takes = self.takes.mul_f64(FASTER);
+                // What is resumed has only its rest to do, which says nothing.
+                if self.hit == 0 {
+                    self.takes = self.takes.mul_f64(FASTER).max(self.least);
+                }
                 self.check_ended();
             }
         }

@@ -254,3 +254,18 @@ fn a_target_that_there_cannot_be_is_told_once() {
         g:5:27: error[invalid_version]: `^^1` is no requirement of a version: unexpected character '^' while parsing major version number (write it as `1.2.3`, `^1`, `>=1.2, <3` or `*`)"#]],
     );
 }
+
+/// However many scopes before it are none.
+#[test]
+fn a_scope_over_policy_is_told_where_it_is() {
+    let text = "nodes:\n  a: {spawn_run: {target: worker, scopes: [\"spawn\", \"net.http:*\"], delegate: [\"x\", \"fs.write:*\"]}}\n";
+    check(
+        OPEN,
+        text,
+        expect![[r#"
+        g:4:44: error[scope_invalid]: `spawn` is not a scope: it has no `:`, as in `fs.read:docs/*`
+        g:4:53: error[scope_exceeds_policy]: policy does not let the graph `lead` hand on `net.http:*` (add a scope that covers it to `scopes` in the policy, or ask for less)
+        g:4:79: error[scope_invalid]: `x` is not a scope: it has no `:`, as in `fs.read:docs/*`
+        g:4:84: error[scope_exceeds_policy]: policy does not let the graph `lead` hand on `fs.write:*` (add a scope that covers it to `scopes` in the policy, or ask for less)"#]],
+    );
+}

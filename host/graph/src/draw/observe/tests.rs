@@ -168,7 +168,7 @@ edges:
     scene.child("a", "a", RunStatus::Completed, 5, 10);
     scene.done("large", 11);
     scene.done("stop", 12);
-    scene.failed("worse", 13, "bad");
+    scene.done("worse", 13);
     check(
         text,
         &scene,
@@ -260,7 +260,7 @@ fn a_join_that_ran_out_of_time_led_to_what_stops_it() {
     scene.child("shards", "shards:0", RunStatus::Cancelled, 10, 70);
     scene.group("shards", 1, Some((JoinStatus::TimedOut, 60)));
     scene.done("stop", 61);
-    scene.failed("give_up", 61, "nothing_read");
+    scene.done("give_up", 61);
     check(
         REVIEW,
         &scene,
@@ -368,4 +368,52 @@ edges:
         z: completed 501..600 1x1
         600 ms: a > r > z"#]],
     );
+}
+
+/// What it gave is in the graph's output, whatever the last round came by.
+#[test]
+fn an_output_that_an_earlier_round_has_reached_stands() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  a: {spawn_run: {target: w}}
+  first: {output: {}}
+  r: {replan: {of: [a]}}
+  end: {output: {}}
+edges:
+- {from: a, to: first, when: input.x == 1}
+- {from: first, to: r}
+- {from: a, to: r}
+- {from: r.replan, to: a}
+- {from: r.continue, to: end}
+"#;
+    let mut scene = Scene::new(RunStatus::Completed);
+    scene.child("a", "a", RunStatus::Failed, 0, 10);
+    scene.done("first", 11);
+    scene.replanned("r", 12, SuggestedAction::Replan);
+    scene.child("a", "a#2", RunStatus::Completed, 13, 20);
+    scene.replanned("r", 21, SuggestedAction::Continue);
+    scene.done("end", 22);
+    check(
+        text,
+        &scene,
+        expect_test::expect![[r#"
+        a: completed 0..20 2x1
+        first: completed 11..11
+        r.continue: completed 12..21
+        end: completed 22..22
+        22 ms: a > r > end"#]],
+    );
+}
+
+/// A refusal before the kernel has no node's name in the log.
+#[test]
+fn the_node_that_a_graph_has_failed_with_has_failed() {
+    let mut scene = Scene::new(RunStatus::Failed);
+    scene.child("a", "a", RunStatus::Completed, 0, 10);
+    let mut error = RunError::new("node_failed", "node `other` failed");
+    error.details = pleach_kernel::Payload::of(&serde_json::json!({"node": "other", "code": "budget_exhausted"})).ok();
+    scene.run.error = Some(error);
+    let told = told(&plan(TWO_WAYS), &scene);
+    assert!(told.contains("\nother: failed 8000..8000 budget_exhausted\n"), "{told}");
 }
