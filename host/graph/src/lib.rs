@@ -23,6 +23,7 @@ pub mod report;
 pub mod schema;
 pub mod source;
 pub mod spec;
+mod spelling;
 mod target;
 pub mod template;
 mod text;

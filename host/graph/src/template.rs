@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expression::{Budget, Expression, Mistake, Scope};
 use crate::source::{Source, Span};
+use crate::spelling::Spelling;
 use crate::tree::{Tree, Value};
 
 /// A template, compiled.
@@ -177,12 +178,11 @@ impl Compiler<'_> {
     }
 
     fn text(&mut self, text: &str, span: Span) -> Form {
-        let mut spelling = Spelling::new(self.source, span, text);
+        let spelling = Spelling::new(self.source, span, text);
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = 0;
         while let Some(at) = text[rest..].find(OPEN).map(|at| rest + at) {
-            spelling.advance();
             if text[rest..at].ends_with('$') {
                 plain.push_str(&text[rest..at - 1]);
                 plain.push_str(OPEN);
@@ -275,46 +275,6 @@ fn compile_at(part: Range<usize>, spelling: &Spelling<'_>, found: &mut Diagnosti
             problem.hint = hint;
             found.push(problem);
             None
-        }
-    }
-}
-
-/// How the file spells a text: as it is, or with escapes and indentation, among
-/// which its parts are looked for.
-struct Spelling<'a> {
-    source: &'a Source,
-    span: Span,
-    text: &'a str,
-    /// Where the text begins, if it is spelt as it is.
-    verbatim: Option<usize>,
-    /// If not: where to look, from the beginning of the expression that is read on.
-    cursor: usize,
-}
-
-impl<'a> Spelling<'a> {
-    fn new(source: &'a Source, span: Span, text: &'a str) -> Self {
-        Self { source, span, text, verbatim: source.slice(span).find(text), cursor: 0 }
-    }
-
-    /// Goes on to the next expression.
-    fn advance(&mut self) {
-        if self.verbatim.is_none()
-            && let Some(at) = self.source.slice(self.span)[self.cursor..].find(OPEN)
-        {
-            self.cursor += at + OPEN.len();
-        }
-    }
-
-    /// Where a part of the text stands; the whole text where the part is not found.
-    fn place(&self, part: Range<usize>) -> Span {
-        let start = self.span.start as usize;
-        if let Some(at) = self.verbatim {
-            return Span::new(start + at + part.start, part.len());
-        }
-        let rest = self.source.slice(self.span).get(self.cursor..).unwrap_or_default();
-        match rest.find(&self.text[part.clone()]).filter(|_| !part.is_empty()) {
-            Some(at) => Span::new(start + self.cursor + at, part.len()),
-            None => self.span,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{Graph, outputs};
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
 use crate::plan::{Kind, NodeIx};
 use crate::source::Span;
+use crate::spelling::Spelling;
 use crate::types::{self, Look};
 
 /// What is known of a node.
@@ -76,10 +77,7 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
 /// Where a part of an expression stands in the file; all of it where it is spelt
 /// otherwise.
 pub(super) fn place(graph: &Graph<'_>, site: &Site<'_>, (start, len): (usize, usize)) -> Span {
-    match graph.source.slice(site.span) == site.expression.text() {
-        true => Span::new(site.span.start as usize + start, len),
-        false => site.span,
-    }
+    Spelling::new(graph.source, site.span, site.expression.text()).place(start..start + len)
 }
 
 fn look_at(graph: &Graph<'_>, site: &Site<'_>, look: &Look, node: NodeIx, span: Span) -> Pending {
