@@ -97,8 +97,8 @@ pub fn compile_for(source: &Source, surroundings: &dyn Surroundings) -> Compiled
     compile_with(source, Some(surroundings))
 }
 
-/// Reads and links a graph that was checked when it was stored: what is checked since
-/// then keeps nothing from going on that began before.
+/// Reads and links a graph that was checked when it was stored: what later hosts check of
+/// whole graphs keeps nothing from going on that began before.
 pub fn compile_stored(source: &Source) -> Compiled {
     let mut found = Diagnostics::default();
     let file = file::read_file(source, &mut found);

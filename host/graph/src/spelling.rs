@@ -25,10 +25,10 @@ enum Way {
 impl<'a> Spelling<'a> {
     pub fn new(source: &Source, span: Span, text: &'a str) -> Self {
         let (spelt, start) = (source.slice(span), span.start as usize);
-        let way = match (spelt.find(text), aligned(spelt, text)) {
-            (Some(at), _) => Way::Verbatim(start + at),
-            (None, Some(places)) => Way::Otherwise(places.into_iter().map(|at| start + at).collect()),
-            (None, None) => Way::Unknown,
+        let otherwise = || aligned(spelt, text).map(|places| places.into_iter().map(|at| start + at).collect());
+        let way = match spelt.find(text) {
+            Some(at) => Way::Verbatim(start + at),
+            None => otherwise().map_or(Way::Unknown, Way::Otherwise),
         };
         Self { text, span, way }
     }
@@ -49,22 +49,17 @@ impl<'a> Spelling<'a> {
 }
 
 /// Where each character of a text is in how it is spelt: both have the same characters in
-/// the same order, but for white space, the second of two `'`, and escapes.
+/// the same order, but for white space, quotes around it, and the second of two `'`.
 fn aligned(spelt: &str, text: &str) -> Option<Vec<usize>> {
-    let mut rest = spelt.char_indices().peekable();
+    let mut rest = Characters { spelt, at: 0, has_escapes: spelt.starts_with('"') };
     let mut places = Vec::with_capacity(text.len());
     let mut at = 0;
     for wanted in text.chars() {
         if !wanted.is_whitespace() {
-            let mut is_escaped = false;
             at = loop {
-                let (place, found) = rest.next()?;
-                match found {
-                    found if found == wanted && !(found == '\\' && is_double(&mut rest)) => break place,
-                    '\\' => is_escaped = true,
-                    // White space that is written as a letter.
-                    'n' | 'r' | 't' | '0' if is_escaped => is_escaped = false,
-                    found if found.is_whitespace() || matches!(found, '"' | '\'') => is_escaped = false,
+                match rest.next()? {
+                    (place, found) if found == wanted => break place,
+                    (_, found) if found.is_whitespace() || matches!(found, '"' | '\'') => {}
                     _ => return None,
                 }
             };
@@ -74,9 +69,48 @@ fn aligned(spelt: &str, text: &str) -> Option<Vec<usize>> {
     Some(places)
 }
 
-/// Whether a `\` follows, so that the two of them are one.
-fn is_double(rest: &mut std::iter::Peekable<std::str::CharIndices<'_>>) -> bool {
-    rest.peek().is_some_and(|(_, next)| *next == '\\')
+/// The characters that a file means, with their places.
+struct Characters<'a> {
+    spelt: &'a str,
+    at: usize,
+    /// In `"…"`, a `\` begins another character.
+    has_escapes: bool,
+}
+
+impl Iterator for Characters<'_> {
+    type Item = (usize, char);
+
+    fn next(&mut self) -> Option<(usize, char)> {
+        let (at, rest) = (self.at, &self.spelt[self.at..]);
+        let first = rest.chars().next()?;
+        let escape = rest[first.len_utf8()..].chars().next().filter(|_| self.has_escapes && first == '\\');
+        let (meant, len) = match escape {
+            None => (first, first.len_utf8()),
+            Some('u') => by_number(rest, 4)?,
+            Some('x') => by_number(rest, 2)?,
+            Some('U') => by_number(rest, 8)?,
+            Some('0') => ('\0', 2),
+            Some('a') => ('\u{7}', 2),
+            Some('b') => ('\u{8}', 2),
+            Some('e') => ('\u{1b}', 2),
+            Some('n' | 'r' | 't' | 'v' | 'f' | 'N' | '_' | 'L' | 'P') => (' ', 2),
+            Some(itself) => (itself, 1 + itself.len_utf8()),
+        };
+        self.at += len;
+        Some((at, meant))
+    }
+}
+
+/// A character by its number, of so many digits; in JSON it may take two of them.
+fn by_number(rest: &str, digits: usize) -> Option<(char, usize)> {
+    let number = |from: usize| u32::from_str_radix(rest.get(from + 2..from + 2 + digits)?, 16).ok();
+    let (first, len) = (number(0)?, 2 + digits);
+    if let Some(one) = char::from_u32(first) {
+        return Some((one, len));
+    }
+    let pair = [first as u16, number(len)? as u16];
+    let both = char::decode_utf16(pair).next()?.ok()?;
+    Some((both, 2 * len))
 }
 
 #[cfg(test)]
@@ -103,12 +137,16 @@ mod tests {
             ("'it''s ${{ foo }}'", "foo", "foo"),
             ("\"x \\\" 1 + ${{ 'a' + foo }}\"", "'a' + foo", "'a' + foo"),
             ("\"a\\tb \\\\d ${{ foo }} \\n bar\"", "bar", "bar"),
-            ("\"a\\tb \\\\d ${{ foo }}\"", "\\d", "\\d"),
+            ("\"a\\tb \\\\d ${{ foo }}\"", "\\d", "\\\\d"),
             ("|\n  ${{ input.x\n    + foo }}", "foo", "foo"),
             ("|\n  ${{ input.x\n    + foo }}", "x\n  + foo", "x\n    + foo"),
             (">-\n  one\n  two ${{\n  foo }}", "two ${{ foo", "two ${{\n  foo"),
             ("one\n  two ${{ foo\n  }}", "foo }}", "foo\n  }}"),
-            ("\"one\n  tw\\u006f ${{ foo }}\"", "foo", "\"one\n  tw\\u006f ${{ foo }}\""),
+            ("\"one\n  tw\\u006f \\ud83d\\ude00 \\xe9 \\e \\_ ${{ foo }}\"", "foo", "foo"),
+            ("\"tw\\u006f foo\"", "two f", "tw\\u006f f"),
+            ("\"a\\nnodes: ${{ nodes.foo }}\"", "nodes.foo", "nodes.foo"),
+            ("\"a \\/ \\nnodes\"", "nodes", "nodes"),
+            ("\"\\u00e9 foo: ${{ foo }}\"", "foo }}", "foo }}"),
         ];
         for (text, part, expected) in table {
             assert_eq!(spelt(text, part), expected, "{text}: {part}");

@@ -138,6 +138,7 @@ edges: [{from: g, to: j}, {from: j, to: a}, {from: a, to: b}, {from: b, to: r}, 
         g:9:56: warning[route_never_taken]: the route `big` is never taken: the key is a boolean, and this is text (say with `equals` what the key is to be, of the same type)
         g:9:109: warning[route_never_taken]: the route `n` is never taken: the key is a boolean, and this is an integer (say with `equals` what the key is to be, of the same type)
         g:10:58: warning[route_never_taken]: the route `0` is never taken: the key is an integer, and this is text (say with `equals` what the key is to be, of the same type)
+        g:10:84: warning[route_never_taken]: the route `one` is never taken: the key is an integer, and this is a floating-point number (say with `equals` what the key is to be, of the same type)
         g:11:3: error[output_schema]: what `o` gives does not fit the graph's `output_schema`: 5 is not of type "string" (change one of them)"#]].assert_eq(&problems(text));
 }
 

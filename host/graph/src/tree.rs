@@ -106,7 +106,7 @@ impl Tree {
 /// Reads a file into a tree; none where it cannot be read.
 pub(crate) fn parse(source: &Source, found: &mut Diagnostics) -> Option<Tree> {
     match read(source) {
-        Ok(read) => Some(Placing { text: source.text(), found }.tree(read)),
+        Ok(read) => Some(Placing { text: source.text(), found }.tree(read, 0)),
         Err(problem) => {
             found.push(problem);
             None
@@ -242,22 +242,27 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    fn tree(&mut self, read: Spanned<Raw>) -> Tree {
+    /// `after` is where what stands before the value ends: its key.
+    fn tree(&mut self, read: Spanned<Raw>, after: usize) -> Tree {
         let span = span_of(self.text, &read.referenced);
-        let tag = self.tag(span);
+        let before = self.text.get(after..span.start as usize).unwrap_or_default();
+        let is_tagged = self.tag(before, span.start as usize - before.len());
         let value = match read.value {
             // Something was said, and is told of once.
-            Raw::Plain(Value::Null) if tag.is_some() => Value::Text(tag.unwrap_or_default()),
-            Raw::Plain(Value::Number(number)) if number.is_f64() => {
+            Raw::Plain(Value::Null) if is_tagged => Value::Text(before.trim_start_matches(':').trim().to_owned()),
+            Raw::Plain(Value::Number(number)) if number.is_f64() && !before.contains("!!float") => {
                 Value::Number(self.number(number, span_of(self.text, &read.defined)))
             }
             Raw::Plain(value) => value,
-            Raw::List(items) => Value::List(items.into_iter().map(|item| self.tree(item)).collect()),
+            Raw::List(items) => Value::List(items.into_iter().map(|item| self.item(item)).collect()),
             Raw::Map(entries) => {
-                let entry = |(key, value): (Spanned<String>, Spanned<Raw>)| Entry {
-                    key_span: span_of(self.text, &key.referenced),
-                    key: key.value,
-                    value: self.tree(value),
+                let entry = |(key, value): (Spanned<String>, Spanned<Raw>)| {
+                    let key_span = span_of(self.text, &key.referenced);
+                    Entry {
+                        value: self.tree(value, (key_span.start + key_span.len) as usize),
+                        key: key.value,
+                        key_span,
+                    }
                 };
                 Value::Map(entries.into_iter().map(entry).collect())
             }
@@ -265,20 +270,37 @@ impl Placing<'_> {
         Tree { span, value }
     }
 
+    /// An item of a list stands after a `-`, a `[` or a `,`, or after its tag.
+    fn item(&mut self, item: Spanned<Raw>) -> Tree {
+        let start = span_of(self.text, &item.referenced).start as usize;
+        let before = self.text[..start].trim_end_matches([' ', '\t']);
+        let after = before.rfind([' ', '\t', '\n', '[', '{', ',']).map_or(0, |at| at + 1);
+        self.tree(item, after)
+    }
+
     /// A `!` begins a tag, which says of what type the value after it is, and means
-    /// nothing here but for YAML's own, such as `!!str`.
-    fn tag(&mut self, span: Span) -> Option<String> {
-        let start = span.start as usize;
-        let line = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let before = self.text[line..start].trim_end();
-        let tag = before.rfind([' ', '[', '{', ',']).map_or(before, |at| &before[at + 1..]);
-        if !tag.starts_with('!') || tag.starts_with("!!") {
-            return None;
+    /// nothing here but for YAML's own, such as `!!str`. Whether there is one before a
+    /// value; `at` is where that begins.
+    fn tag(&mut self, before: &str, at: usize) -> bool {
+        let mut start = at;
+        for line in before.split_inclusive('\n') {
+            // Up to a comment.
+            let said = line.find(" #").map_or(line, |comment| &line[..comment]);
+            for word in said.split_inclusive(char::is_whitespace) {
+                let tag = word.trim_end().trim_start_matches(':');
+                let is_tag = tag.starts_with('!') && tag.len() > 1 && !tag.starts_with("!!") && !tag.starts_with("!<");
+                if is_tag {
+                    let lead = word.find('!').unwrap_or_default();
+                    let place = Span::new(start + lead, tag.len());
+                    let problem = Diagnostic::error("syntax", place, format!("`{tag}` is a tag of YAML, and no text"));
+                    self.found.push(problem.hint("put the whole text in quotes"));
+                    return true;
+                }
+                start += word.len();
+            }
+            start += line.len() - said.len();
         }
-        let place = Span::new(line + before.len() - tag.len(), tag.len());
-        let problem = Diagnostic::error("syntax", place, format!("`{tag}` is a tag of YAML, and no text"));
-        self.found.push(problem.hint("put the whole text in quotes"));
-        Some(tag.to_owned())
+        false
     }
 
     /// What has no fraction is an integer, however many zeros it begins with.
@@ -290,7 +312,8 @@ impl Placing<'_> {
         }
         let whole = spelt.parse::<u64>().map(Number::from).or_else(|_| spelt.parse::<i64>().map(Number::from));
         whole.unwrap_or_else(|_| {
-            let problem = Diagnostic::error("invalid_value", span, "an integer has at most 64 bits");
+            let message = format!("an integer has at most 64 bits, and this is read as {number}");
+            let problem = Diagnostic::warning("invalid_value", span, message);
             self.found.push(problem.hint("put it in quotes, if it is text"));
             number
         })

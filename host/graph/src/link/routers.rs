@@ -94,7 +94,9 @@ impl Linker<'_> {
                 None => (route.name.as_str().into(), route.name.span),
             };
             let kind = Type::of(&value);
-            if !(key.can_be(kind) || key.can_be_number() && kind.can_be_number()) {
+            // Numbers are compared as they are written: `1` is not `1.0`.
+            let are_whole = matches!(key, Type::Int | Type::Uint) && kind == Type::Int;
+            if !key.can_be(kind) && !are_whole {
                 let message = format!(
                     "the route `{}` is never taken: the key is {}, and this is {}",
                     route.name.value,

@@ -115,6 +115,12 @@ fn what_yaml_takes_for_a_tag_is_told() {
         "a: !x [1]\n",
         "- !y\n",
         "a: !has(x) || y\n",
+        "a: !has(x) && y\n",
+        "a: !has(x)\n  && y\n",
+        "a: !b # why\n  c\n",
+        "a: &z !foo bar\n",
+        "a:\t!tab x\n",
+        "{\"k\":!h v}\n",
         "a: {x: ${{ input.x }}}\n",
         "a: 'x' in input.y\n",
     ];
@@ -126,9 +132,27 @@ fn what_yaml_takes_for_a_tag_is_told() {
         !x: `!x` is a tag of YAML, and no text (put the whole text in quotes)
         !y: `!y` is a tag of YAML, and no text (put the whole text in quotes)
         |: while scanning a block scalar, did not find expected comment or line break (put the whole text in quotes)
+        !has(x): `!has(x)` is a tag of YAML, and no text (put the whole text in quotes)
+        !has(x): `!has(x)` is a tag of YAML, and no text (put the whole text in quotes)
+        !b: `!b` is a tag of YAML, and no text (put the whole text in quotes)
+        !foo: `!foo` is a tag of YAML, and no text (put the whole text in quotes)
+        !tab: `!tab` is a tag of YAML, and no text (put the whole text in quotes)
+        !h: `!h` is a tag of YAML, and no text (put the whole text in quotes)
         {: while parsing a flow mapping, did not find expected ',' or '}' (put the whole text in quotes)
         i: invalid trailing content after single-quoted scalar (put the whole text in quotes)"#]]
     .assert_eq(&all.map(told).join("\n"));
+    let fine = [
+        "\"Hello !\": 1",
+        "say !help: text",
+        "{\"x,!y\": {\"[!]\": 5, \"é !ü\": [a !b, 2, \"! \" , 3]}}",
+        "{\"Hi !\":1}",
+        "- a !b: 2",
+        "a: ! x",
+        "a: !<tag:yaml.org,2002:str> x",
+        "a: [\"x !\",5]",
+    ];
+    fine.into_iter().for_each(|text| assert!(read(text).is_ok(), "{text}: {:?}", read(text)));
+    assert_eq!(read("a: !!float 5\n").unwrap().json()["a"], 5.0);
     assert_eq!(read("a: !!str 5\nb: 'x' # Oh !no\nc:\n  # hey !you\n  5\n").unwrap().json()["a"], "5");
 }
 
@@ -137,7 +161,8 @@ fn an_integer_stays_one() {
     let json = read("a: 01234\nb: -007\nc: 18446744073709551615\nd: &d 08\ne: *d\nf: 1.0\ng: 1e2\n").unwrap().json();
     let expected = r#"{"a":1234,"b":-7,"c":18446744073709551615,"d":8,"e":8,"f":1.0,"g":100.0}"#;
     assert_eq!(json.to_string(), expected);
-    assert!(refused("a: 18446744073709551616\n").message.contains("64 bits"));
+    let told = refused("a: 18446744073709551616\n");
+    assert!(told.message.contains("64 bits") && told.severity == crate::diagnostic::Severity::Warning);
 }
 
 #[test]
