@@ -137,7 +137,7 @@ impl Run {
     /// come; none where the run is of a component.
     pub async fn graph_report(&self) -> Result<Option<GraphReport>, Error> {
         let Some(source) = self.graph().await? else { return Ok(None) };
-        let plan = match pleach_graph::compile(&source).into_plan() {
+        let plan = match pleach_graph::compile_stored(&source).into_plan() {
             Ok(plan) => plan,
             Err(problems) => return Err(Error::Graph { file: source, problems }),
         };

@@ -179,3 +179,19 @@ edges:
         g:10:26: error[wrong_type]: expected an expression, found nothing"#]]
     .assert_eq(&problems(text));
 }
+
+/// A host that checks more than the one before it still goes on with what that has begun.
+#[test]
+fn a_stored_graph_is_not_checked_again() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  g: {spawn_group: {targets: [{target: w}]}}
+  j: {join: {}}
+  o: {output: {value: "${{ nodes.j.output.values + 1 }}"}}
+edges: [{from: g, to: j}, {from: j, to: o}]
+"#;
+    let source = Source::new("g", text);
+    assert_eq!(compile(&source).into_plan().map(drop).unwrap_err()[0].code, "type_error");
+    assert_eq!(crate::compile_stored(&source).into_plan().unwrap().nodes.len(), 3);
+}

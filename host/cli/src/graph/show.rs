@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use pleach_engine::kernel::{Event, Query, RunId, RunView};
 use pleach_engine::{EventRecord, Host};
+use pleach_graph::Compiled;
 use pleach_graph::diagnostic::OneLine;
 use pleach_graph::draw::{self, Happened};
 use pleach_graph::plan::Plan;
@@ -51,12 +52,12 @@ impl Show {
             Some(run) => Some((place.look().await?, run)),
             None => None,
         };
-        let source = match (&self.file, &host) {
-            (Some(file), _) => super::read(file)?,
-            (None, Some((host, run))) => of_run(host, run).await?,
+        let compiled = match (&self.file, &host) {
+            (Some(file), _) => pleach_graph::compile(&super::read(file)?),
+            (None, Some((host, run))) => pleach_graph::compile_stored(&of_run(host, run).await?),
             (None, None) => return Err(Mistake::new("drawing a graph: neither a file nor a run is named").into()),
         };
-        let Some(plan) = plan(source) else { return Ok(Exit::Usage) };
+        let Some(plan) = plan(compiled) else { return Ok(Exit::Usage) };
         let happened = match host {
             Some((host, run)) => Some(happened(&plan, &host, run).await?),
             None => None,
@@ -82,11 +83,10 @@ async fn of_run(host: &Host, run: &str) -> anyhow::Result<Source> {
 }
 
 /// The plan of a graph in which no error is. Everything that was found is told.
-fn plan(source: Source) -> Option<Plan> {
-    let compiled = pleach_graph::compile(&source);
+fn plan(compiled: Compiled) -> Option<Plan> {
     for problem in &compiled.problems {
         let hint = problem.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
-        stderr::line(&text::line(&format!("{}{hint}", OneLine(&source, problem))));
+        stderr::line(&text::line(&format!("{}{hint}", OneLine(&compiled.source, problem))));
     }
     compiled.into_plan().ok()
 }
