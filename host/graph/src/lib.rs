@@ -89,32 +89,29 @@ pub trait Surroundings {
 
 /// Reads, links and checks a graph.
 pub fn compile(source: &Source) -> Compiled {
-    compile_with(source, None)
+    linked(source, |plan, found| check::check(plan, source, found))
 }
 
 /// The same, with all that this host and this policy would refuse.
 pub fn compile_for(source: &Source, surroundings: &dyn Surroundings) -> Compiled {
-    compile_with(source, Some(surroundings))
+    linked(source, |plan, found| {
+        check::check(plan, source, found);
+        check::check_against(plan, surroundings, found);
+    })
 }
 
 /// Reads and links a graph that was checked when it was stored: what later hosts check of
 /// whole graphs keeps nothing from going on that began before.
 pub fn compile_stored(source: &Source) -> Compiled {
-    let mut found = Diagnostics::default();
-    let file = file::read_file(source, &mut found);
-    let plan = file.map(|file| link::link(file, source, &mut found));
-    Compiled { source: source.clone(), plan, problems: found.sorted() }
+    linked(source, |_, _| {})
 }
 
-fn compile_with(source: &Source, surroundings: Option<&dyn Surroundings>) -> Compiled {
+fn linked(source: &Source, check: impl FnOnce(&Plan, &mut Diagnostics)) -> Compiled {
     let mut found = Diagnostics::default();
     let file = file::read_file(source, &mut found);
     let plan = file.map(|file| link::link(file, source, &mut found));
     if let Some(plan) = &plan {
-        check::check(plan, source, &mut found);
-        if let Some(surroundings) = surroundings {
-            check::check_against(plan, surroundings, &mut found);
-        }
+        check(plan, &mut found);
     }
     Compiled { source: source.clone(), plan, problems: found.sorted() }
 }

@@ -195,3 +195,15 @@ edges: [{from: g, to: j}, {from: j, to: o}]
     assert_eq!(compile(&source).into_plan().map(drop).unwrap_err()[0].code, "type_error");
     assert_eq!(crate::compile_stored(&source).into_plan().unwrap().nodes.len(), 3);
 }
+
+#[test]
+fn a_node_has_no_other_fields_than_it_has() {
+    let text = r#"
+spec_version: "2.0"
+nodes:
+  a: {spawn_run: {target: w}}
+  o: {output: {value: "${{ nodes.a.attempts }}"}}
+edges: [{from: a, to: o}]
+"#;
+    expect_test::expect!["g:5:28: error[unknown_field]: a node has no field `attempts` (what the node gave is below its output: `nodes.a.output.attempts`)"].assert_eq(&problems(text));
+}

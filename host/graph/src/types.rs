@@ -134,7 +134,6 @@ fn of_path(path: &[String], besides: &Known<'_>) -> (Type, Option<String>) {
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     let (kind, known) = match parts.as_slice() {
         ["nodes", _, "status", ..] => (Type::Text, 3),
-        ["nodes", _, "attempts", ..] => (Type::Int, 3),
         ["nodes", _] => (Type::Map, 2),
         ["run"] => (Type::Map, 1),
         ["run", "run_id" | "tenant" | "trace_id", ..] => (Type::Text, 2),

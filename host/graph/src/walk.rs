@@ -148,6 +148,8 @@ pub struct Walk {
     plan: Arc<Plan>,
     loops: Arc<Loops>,
     states: Vec<State>,
+    /// Nodes that make groups.
+    groups: Vec<NodeIx>,
     ways: Vec<Way>,
     /// What an edge out of a loop will be when the loop is over.
     held: BTreeMap<EdgeIx, Way>,
@@ -200,7 +202,9 @@ impl Walk {
         let open = |node: &crate::plan::Node| node.incoming.iter().filter(|edge| !loops.is_back(**edge)).count() as u32;
         let states: Vec<State> = plan.nodes.iter().map(|node| State::new(open(node))).collect();
         let ready = (0..states.len()).filter(|node| states[*node].open == 0).collect();
+        let groups = (0..states.len()).filter(|node| plan.nodes[*node].kind.is_group()).collect();
         Ok(Self {
+            groups,
             ways: vec![Way::Open; plan.edges.len()],
             held: BTreeMap::new(),
             loops,
@@ -268,8 +272,9 @@ impl Walk {
 
     /// Whether nothing is under way but joins that wait for groups which are to come.
     fn is_stuck(&self) -> bool {
-        let waits = |state: &&State| state.awaited_by.is_some() && state.group.is_none();
-        self.running == 0 || self.running as usize == self.states.iter().filter(waits).count()
+        let groups = self.groups.iter().map(|node| &self.states[*node]);
+        let waiting = groups.filter(|state| state.awaited_by.is_some() && state.group.is_none());
+        self.running == 0 || self.running as usize == waiting.count()
     }
 
     fn is_pause_due(&self) -> bool {

@@ -122,7 +122,13 @@ fn progress_faults(tree: &Tree, events: &[Event], faults: &mut Vec<String>) {
     for event in events {
         match &event.fact {
             Fact::ChildLifecycle(life) => drop(attempts.insert(life.child_run_id, life.attempt)),
-            Fact::Progress(_) | Fact::NodeCompletion(_) | Fact::NodeFailure(_) => {
+            // What a plugin has answered is no report of its caller's.
+            Fact::RouteDecision(_) | Fact::JudgeVerdict(_) if event.call.is_none() => {}
+            Fact::Progress(_)
+            | Fact::NodeCompletion(_)
+            | Fact::NodeFailure(_)
+            | Fact::RouteDecision(_)
+            | Fact::JudgeVerdict(_) => {
                 let attempt = attempts.get(&event.run_id).copied().unwrap_or(0);
                 if event.call.is_none() || !seen.insert((event.run_id, attempt, event.call)) {
                     faults.push(format!("{}: seq {} reports again", tree.id(), event.seq));

@@ -5,11 +5,10 @@ use super::{Graph, outputs};
 use crate::diagnostic::{Diagnostic, Diagnostics, most_alike};
 use crate::plan::{Kind, NodeIx};
 use crate::source::Span;
-use crate::spelling::Spelling;
 use crate::types::{self, Look};
 
 /// What is known of a node.
-const NODE_FIELDS: [&str; 4] = ["status", "output", "error", "attempts"];
+const NODE_FIELDS: [&str; 3] = ["status", "output", "error"];
 
 /// What is known of a failure.
 const ERROR_FIELDS: [&str; 2] = ["code", "message"];
@@ -38,7 +37,7 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
     let mut guesses = 0;
     sites::each(graph.plan, |site| {
         for look in site.expression.looks() {
-            let span = place(graph, &site, look.at);
+            let span = site.place(graph.source, look.at);
             match look.path[0].as_str() {
                 "nodes" => match graph.plan.find(&look.path[1]) {
                     Some(node) => {
@@ -74,12 +73,6 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
     }
 }
 
-/// Where a part of an expression stands in the file; all of it where it is spelt
-/// otherwise.
-pub(super) fn place(graph: &Graph<'_>, site: &Site<'_>, (start, len): (usize, usize)) -> Span {
-    Spelling::new(graph.source, site.span, site.expression.text()).place(start..start + len)
-}
-
 fn look_at(graph: &Graph<'_>, site: &Site<'_>, look: &Look, node: NodeIx, span: Span) -> Pending {
     let (by, is_edge) = match site.owner {
         Owner::Node(by) => (by, false),
@@ -93,7 +86,7 @@ fn look_at(graph: &Graph<'_>, site: &Site<'_>, look: &Look, node: NodeIx, span: 
         let other = graph.plan.find(id).filter(|_| root == "nodes" && is_question);
         other.is_some_and(|other| other == node || graph.guards.excluded_by(other, node).is_some())
     };
-    let looks_inside = look.path.get(2).is_some_and(|field| field == "output" || field == "attempts");
+    let looks_inside = look.path.get(2).is_some_and(|field| field == "output");
     let is_guarded = !looks_inside || site.expression.looks().iter().any(asks);
     Pending { node, by, is_edge, span, is_guarded }
 }

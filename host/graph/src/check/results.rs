@@ -2,7 +2,7 @@
 //! conditions are booleans, scores are numbers, and a map goes over a list.
 
 use super::sites::{self, Wants};
-use super::{Graph, outputs, references};
+use super::{Graph, outputs};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan::Kind;
 use crate::types::Type;
@@ -16,7 +16,7 @@ pub(super) fn check(graph: &Graph<'_>, found: &mut Diagnostics) {
             let reading = site.expression.read_with(&known);
             kind = reading.kind;
             for doubt in reading.doubts.into_iter().filter(|doubt| !site.expression.doubts().contains(doubt)) {
-                let span = doubt.at.map_or(site.span, |at| references::place(graph, &site, at));
+                let span = doubt.at.map_or(site.span, |at| site.place(graph.source, at));
                 let mut problem = Diagnostic::error("type_error", span, doubt.message);
                 problem.hint = doubt.hint;
                 found.push(problem);

@@ -2,7 +2,8 @@
 
 use crate::expression::Expression;
 use crate::plan::{EdgeIx, Kind, Node, NodeIx, Plan, RunPlan};
-use crate::source::Span;
+use crate::source::{Source, Span};
+use crate::spelling::Spelling;
 use crate::template::Template;
 
 /// What an expression's value has to be.
@@ -30,6 +31,14 @@ pub(super) struct Site<'a> {
     /// Names that are known there besides `input`, `nodes` and `run`.
     pub locals: &'static [&'static str],
     pub wants: Wants,
+}
+
+impl Site<'_> {
+    /// Where a part of the expression stands in the file, by its first byte and its length;
+    /// the whole where that is not known.
+    pub fn place(&self, source: &Source, (start, len): (usize, usize)) -> Span {
+        Spelling::new(source, self.span, self.expression.text()).place(start..start + len)
+    }
 }
 
 /// What is known in the runs of a `map`.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use pleach_kernel::{
     ChildLifecycle, Event, Fact, JoinStatus, PluginVerdict, RunId, RunStatus, RunView, Step, SuggestedAction, Timestamp,
 };
-
 use serde_json::Value as Json;
 
 use super::happened::{Happened, NodeHappened, NodeStatus};
@@ -59,8 +58,6 @@ struct Observer<'a> {
     /// Whether the log has come to where the graph was ended: what is decided after
     /// that, the graph has not seen.
     has_ended: bool,
-    /// The nodes, each after those that lead to it.
-    order: Vec<NodeIx>,
 }
 
 #[derive(Clone)]
@@ -100,7 +97,6 @@ impl<'a> Observer<'a> {
             first_told: HashMap::new(),
             groups: HashMap::new(),
             has_ended: false,
-            order: in_order(count, &links(plan)).into_iter().map(|(node, _)| node).collect(),
         }
     }
 
@@ -316,7 +312,7 @@ impl<'a> Observer<'a> {
     /// early its group was decided.
     fn late_joins(&mut self) {
         let plan = self.plan;
-        for node in self.order.iter().copied() {
+        for (node, _) in in_order(plan.nodes.len(), &links(plan)) {
             if !matches!(plan.nodes[node].kind, Kind::Join { .. }) {
                 continue;
             }
