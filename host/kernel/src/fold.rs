@@ -229,6 +229,11 @@ impl Tree {
             (Some(group), None) => self.grow(group, decision.runs.len()),
             (_, Some(_)) | (None, None) => 0,
         };
+        // A large group comes at once, and often is all that the tree will have.
+        self.runs.reserve(decision.runs.len());
+        if let Some(parent) = parent {
+            self.runs[parent].children.reserve(decision.runs.len());
+        }
         for (ordinal, spec) in (first_ordinal..).zip(&decision.runs) {
             let ix = self.runs.len();
             let account = self.open_account(ix, parent, &decision.tree, spec, event.at);

@@ -24,7 +24,7 @@ pub struct Lineage {
     pub attempt: u32,
     pub tenant: Tenant,
     /// 32 hexadecimal digits.
-    pub trace_id: String,
+    pub trace_id: Arc<str>,
 }
 
 /// What a plugin is for: the world that its component targets.

@@ -160,6 +160,8 @@ impl Run {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     pub(crate) id: RootId,
+    /// Written out, once for all runs.
+    pub(crate) trace_id: Arc<str>,
     pub(crate) tenant: Tenant,
     pub(crate) policy: Arc<Policy>,
     pub(crate) seq: u64,
@@ -194,6 +196,7 @@ impl Tree {
     pub(crate) fn blank(id: RootId, tenant: Tenant, policy: Arc<Policy>) -> Self {
         Self {
             id,
+            trace_id: id.trace_id().into(),
             tenant,
             policy,
             seq: 0,
@@ -376,7 +379,7 @@ impl Tree {
             ordinal: run.group.map(|(_, ordinal)| ordinal),
             attempt: run.attempt,
             tenant: self.tenant.clone(),
-            trace_id: self.id.trace_id(),
+            trace_id: self.trace_id.clone(),
         }
     }
 

@@ -112,7 +112,7 @@ fn job(index: u32, input: Payload, permit: LivePermit) -> Job {
         ordinal: None,
         attempt: 1,
         tenant: Tenant::default_tenant(),
-        trace_id: run_id.root.trace_id(),
+        trace_id: run_id.root.trace_id().into(),
     };
     Job {
         lineage,

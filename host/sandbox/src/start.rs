@@ -12,13 +12,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use pleach_kernel::{Finish, Grant, Lineage, Outcome, Payload, RunError, RunId, Timestamp, Usage};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::call::{Kernel, Meter, Parked};
 use crate::capability::files::Roots;
 use crate::config::GuestLimits;
 use crate::engine::{SLOT_TABLE_ELEMENTS, Slot};
-use crate::error::Error;
 use crate::guest::Guest;
 use crate::hostcalls::{HostCalls, Identity};
 use crate::limiter::JournalLimit;
@@ -31,7 +30,7 @@ use crate::replay::Replay;
 use crate::role::Linked;
 use crate::spinning::Spinning;
 use crate::stage;
-use crate::ticker::Ticker;
+use crate::ticker::{TICK, Ticker};
 use crate::vitals::{Interruption, Vitals};
 
 /// A guest that computes gives way after so much fuel, should the epoch be late.
@@ -97,12 +96,6 @@ pub(crate) struct Grounds {
     pub(crate) ticker: Ticker,
     pub(crate) spinning: Spinning,
     pub(crate) roots: Arc<Roots>,
-}
-
-/// Where one run takes place: a slot of the pool, or the engine without one.
-enum Place<'a> {
-    Pooled { slot: Slot, engine: &'a Engine },
-    OnDemand { linked: Arc<Linked>, engine: &'a Engine },
 }
 
 /// How a task ended.
@@ -193,7 +186,7 @@ pub fn start_native(
 /// Whatever becomes of it, `finishing` speaks last: a field that is declared
 /// earlier is dropped earlier, and so is what a task declares later.
 pub(crate) struct Begun {
-    calls: HostCalls,
+    calls: Box<HostCalls>,
     input: Payload,
     accounts: Option<Arc<dyn Meter>>,
     vitals: Arc<Vitals>,
@@ -204,7 +197,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Box<Self> {
+    pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Self {
         let Job { lineage, asked_by, grant, input, deadline, started_at, seed, policy_version, .. } = job;
         let (accounts, permit, replay) = (job.accounts, job.permit, job.replay);
         let (run_id, attempt) = (lineage.run_id, lineage.attempt);
@@ -221,7 +214,8 @@ impl Begun {
         };
         let identity = Identity { lineage, grant, deadline, seed, policy_version };
         let calls = HostCalls::new(identity, started_at, kernel, vitals.clone(), accounts.clone(), journal);
-        Box::new(Self { calls, input, accounts, vitals, asked_by, is_prepaid: cpu_us.is_some(), finishing })
+        let calls = Box::new(calls);
+        Self { calls, input, accounts, vitals, asked_by, is_prepaid: cpu_us.is_some(), finishing }
     }
 
     pub(crate) fn stop(&self) -> Stop {
@@ -230,7 +224,7 @@ impl Begun {
 
     /// The task of one guest, from its start to its end. What takes much room is made
     /// when the guest's turn comes: thousands may be in line before it.
-    pub(crate) async fn run(self: Box<Self>, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
+    pub(crate) async fn run(self, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
         match plugin.work() {
             Work::Native { program, .. } => {
                 Box::pin(self.native(program.as_ref(), program.is_measured())).await;
@@ -239,11 +233,11 @@ impl Begun {
         }
     }
 
-    async fn native(self: Box<Self>, program: &dyn Program, is_measured: bool) {
-        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
+    async fn native(self, program: &dyn Program, is_measured: bool) {
+        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let accepting = Accepting::new(asked_by, &calls);
-        let running = program.run(calls, input);
+        let running = program.run(*calls, input);
         let run = async move {
             match running.await {
                 Ok(output) => accepting.outcome(output),
@@ -261,15 +255,15 @@ impl Begun {
         finishing.with(ending);
     }
 
-    async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
-        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
+    async fn component(self, component: &Component, grounds: &Grounds) {
+        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let mut turns = grounds.spinning.guest();
         let accepting = Accepting::new(asked_by, &calls);
         // Pinned within the call: the guest, its store and its slot are gone when the
         // call is over, and only then is its end told.
         let guest = async {
-            match guest_of(component, Guest::new(calls, grounds), &input, grounds).await {
+            match guest_of(component, calls, &input, grounds).await {
                 Outcome::Completed(output) => accepting.outcome(output),
                 other => other,
             }
@@ -278,6 +272,7 @@ impl Begun {
             account.charge(&vitals, &mut finishing.cpu_us, || {
                 let _computing = grounds.ticker.computing();
                 let begun = Instant::now();
+                vitals.begin_turn(begun);
                 let polled = poll();
                 let turn = begun.elapsed();
                 if polled.is_pending() {
@@ -368,48 +363,78 @@ async fn watch(
     .await
 }
 
-/// A guest from its instantiation to its result. The store is dropped before
-/// the slot that it takes up.
-async fn guest_of(plugin: &Component, mut guest: Guest, input: &Payload, grounds: &Grounds) -> Outcome {
-    let limits = &grounds.loader.limits;
+/// A guest that is ready to be called, where it takes place. Made apart from the
+/// waiting: what is only there to make it would be kept for as long as the guest lives.
+struct Placed<'a> {
+    // The store goes before the slot that it takes up.
+    store: Store<Guest>,
+    linked: Callee<'a>,
+    _slot: Option<Slot>,
+}
+
+/// The plugin as it is linked in the engine of a place.
+enum Callee<'a> {
+    Pooled(&'a Linked),
+    OnDemand(Arc<Linked>),
+}
+
+impl Callee<'_> {
+    fn get(&self) -> &Linked {
+        match self {
+            Self::Pooled(linked) => linked,
+            Self::OnDemand(linked) => linked,
+        }
+    }
+}
+
+/// A guest from its instantiation to its result.
+async fn guest_of(plugin: &Component, calls: Box<HostCalls>, input: &Payload, grounds: &Grounds) -> Outcome {
+    let mut placed = match placed(plugin, calls, grounds) {
+        Ok(placed) => placed,
+        Err(outcome) => return outcome,
+    };
+    let outcome = match placed.linked.get().call(&mut placed.store, input).await {
+        Ok(Ok(output)) => Outcome::Completed(output),
+        Ok(Err(error)) => Outcome::Failed(error),
+        Err(error) => {
+            let refused_memory = placed.store.data().limiter.refused_memory();
+            outcome::of_error(&error, refused_memory, grounds.loader.limits.memory_bytes)
+        }
+    };
+    stage::drop().in_scope(|| drop(placed));
+    outcome
+}
+
+fn placed<'a>(plugin: &'a Component, calls: Box<HostCalls>, grounds: &Grounds) -> Result<Placed<'a>, Outcome> {
+    let loader = &grounds.loader;
+    let mut guest = Guest::new(*calls, grounds);
     if plugin.is_pooled() {
         // Wherever there is a place for it, it is held to what a slot has: else
         // a replay in another place could take another way.
         guest.limiter.hold_tables(SLOT_TABLE_ELEMENTS);
     }
-    match place(plugin, &grounds.loader) {
-        Ok(Place::Pooled { slot, engine }) => {
-            let outcome = in_store(plugin.linked(), engine, guest, input, limits).await;
-            drop(slot);
-            outcome
-        }
-        Ok(Place::OnDemand { linked, engine }) => in_store(&linked, engine, guest, input, limits).await,
-        Err(error) => outcome::host_failure(error.to_string()),
-    }
-}
-
-fn place<'a>(plugin: &Component, loader: &'a Loader) -> Result<Place<'a>, Error> {
     let pool = loader.engines.pool.as_ref().filter(|_| plugin.is_pooled());
-    if let Some((pool, slot)) = pool.and_then(|pool| Some((pool, pool.slot()?))) {
-        return Ok(Place::Pooled { slot, engine: &pool.engine });
-    }
-    let linked = plugin.on_demand(&loader.linkers, &loader.engines)?;
-    Ok(Place::OnDemand { linked, engine: &loader.engines.on_demand })
+    let (engine, linked, slot) = match pool.and_then(|pool| Some((pool, pool.slot()?))) {
+        Some((pool, slot)) => (&pool.engine, Callee::Pooled(plugin.linked()), Some(slot)),
+        None => {
+            let linked = plugin.on_demand(&loader.linkers, &loader.engines);
+            let linked = linked.map_err(|error| outcome::host_failure(error.to_string()))?;
+            (&loader.engines.on_demand, Callee::OnDemand(linked), None)
+        }
+    };
+    let store = stage::instantiate().in_scope(|| store(engine, guest, &loader.limits));
+    let store =
+        store.map_err(|error| outcome::host_failure(format!("no store could be made for the guest: {error:#}")))?;
+    Ok(Placed { store, linked, _slot: slot })
 }
 
-async fn in_store(linked: &Linked, engine: &Engine, guest: Guest, input: &Payload, limits: &GuestLimits) -> Outcome {
-    let made = stage::instantiate().in_scope(|| store(engine, guest, limits));
-    let mut store = match made {
-        Ok(store) => store,
-        Err(error) => return outcome::host_failure(format!("no store could be made for the guest: {error:#}")),
-    };
-    let outcome = match linked.call(&mut store, input).await {
-        Ok(Ok(output)) => Outcome::Completed(output),
-        Ok(Err(error)) => Outcome::Failed(error),
-        Err(error) => outcome::of_error(&error, store.data().limiter.refused_memory(), limits.memory_bytes),
-    };
-    stage::drop().in_scope(|| drop(store));
-    outcome
+/// What a guest does that finds that the clock has ticked: it gives way, unless its turn
+/// has only begun. One that goes on after a wait finds so each time.
+fn at_tick(turn: Duration) -> UpdateDeadline {
+    match turn < TICK / 2 {
+        true => UpdateDeadline::Continue(1),
+        false => UpdateDeadline::Yield(1),
+    }
 }
 
 fn store(engine: &Engine, guest: Guest, limits: &GuestLimits) -> wasmtime::Result<Store<Guest>> {
@@ -418,8 +443,31 @@ fn store(engine: &Engine, guest: Guest, limits: &GuestLimits) -> wasmtime::Resul
     store.set_fuel(limits.max_fuel)?;
     store.fuel_async_yield_interval(Some(FUEL_YIELD))?;
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    store.epoch_deadline_callback(|context| Ok(at_tick(context.data().calls.vitals().turn(Instant::now()))));
     store.set_hostcall_fuel(limits.call_bytes);
     store.set_max_component_handles(limits.handles);
     Ok(store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_gives_way_at_a_tick_unless_its_turn_has_only_begun() {
+        assert!(matches!(at_tick(Duration::ZERO), UpdateDeadline::Continue(1)));
+        assert!(matches!(at_tick(TICK / 3), UpdateDeadline::Continue(1)));
+        assert!(matches!(at_tick(TICK), UpdateDeadline::Yield(1)));
+        assert!(matches!(at_tick(TICK / 2), UpdateDeadline::Yield(1)));
+    }
+
+    #[test]
+    fn a_turn_begins_anew_each_time_however_long_the_guest_has_waited() {
+        let vitals = Vitals::new(None);
+        let now = Instant::now();
+        assert!(vitals.turn(now + TICK) >= TICK);
+        vitals.begin_turn(now + 100 * TICK);
+        assert!(vitals.turn(now + 100 * TICK + TICK / 4) < TICK / 2);
+        assert!(vitals.turn(now + 101 * TICK) >= TICK / 2);
+    }
 }

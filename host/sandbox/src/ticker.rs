@@ -13,7 +13,7 @@ use wasmtime::Engine;
 
 use crate::error::Error;
 
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// So many ticks without a guest computing put the thread to sleep.
 const IDLE_TICKS: u32 = 100;

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use pleach_kernel::RunError;
 use tokio::sync::Notify;
@@ -26,6 +27,9 @@ pub(crate) struct Vitals {
     waits: AtomicBool,
     /// Numbered calls that the guest has begun.
     begun: AtomicU32,
+    /// When its turn on the processor began: microseconds since `made_at`.
+    turn_us: AtomicU64,
+    made_at: Instant,
     /// Whether calls are ahead that the guest made before.
     is_replaying: AtomicBool,
     /// None once there is nothing left to replay.
@@ -52,6 +56,8 @@ impl Vitals {
             host_calls: AtomicU64::new(0),
             waits: AtomicBool::new(false),
             begun: AtomicU32::new(0),
+            turn_us: AtomicU64::new(0),
+            made_at: Instant::now(),
             is_replaying: AtomicBool::new(replaying.is_some()),
             replaying: Mutex::new(replaying),
         }
@@ -63,6 +69,19 @@ impl Vitals {
 
     pub(crate) fn waits(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_turn(&self, now: Instant) {
+        self.turn_us.store(self.since_made(now), Ordering::Relaxed);
+    }
+
+    /// How long its turn has taken by now.
+    pub(crate) fn turn(&self, now: Instant) -> Duration {
+        Duration::from_micros(self.since_made(now).saturating_sub(self.turn_us.load(Ordering::Relaxed)))
+    }
+
+    fn since_made(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.made_at).as_micros() as u64
     }
 
     pub(crate) fn cancel(&self) {

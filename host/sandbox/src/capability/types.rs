@@ -45,7 +45,7 @@ impl From<&kernel::Lineage> for types::Lineage {
             ordinal: lineage.ordinal,
             attempt: lineage.attempt,
             tenant: lineage.tenant.as_str().to_owned(),
-            trace_id: lineage.trace_id.clone(),
+            trace_id: (*lineage.trace_id).into(),
         }
     }
 }

@@ -98,6 +98,10 @@ impl HostCalls {
         }
     }
 
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
     pub fn run_id(&self) -> RunId {
         self.identity.lineage.run_id
     }

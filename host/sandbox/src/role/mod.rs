@@ -86,9 +86,10 @@ impl Linked {
     pub(crate) async fn call(&self, store: &mut Store<Guest>, input: &Payload) -> wasmtime::Result<Answer> {
         match self {
             Self::Agent(pre) => agent::call(pre, store, input).await,
-            Self::Judge(pre) => judge::call(pre, store, input).await,
-            Self::Router(pre) => router::call(pre, store, input).await,
-            Self::Replanner(pre) => replanner::call(pre, store, input).await,
+            // Apart, or every agent would take up as much room as these.
+            Self::Judge(pre) => Box::pin(judge::call(pre, store, input)).await,
+            Self::Router(pre) => Box::pin(router::call(pre, store, input)).await,
+            Self::Replanner(pre) => Box::pin(replanner::call(pre, store, input)).await,
         }
     }
 }

@@ -158,7 +158,7 @@ pub fn lineage(run_id: RunId) -> Lineage {
         ordinal: None,
         attempt: 1,
         tenant: Tenant::default_tenant(),
-        trace_id: run_id.root.trace_id(),
+        trace_id: run_id.root.trace_id().into(),
     }
 }
 
