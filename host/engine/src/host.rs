@@ -196,7 +196,9 @@ impl Host {
         check_policy(&policy)?;
         self.check_stored_bytes("submit", &policy, 1).await?;
         // While the store cannot keep up, new work waits here.
-        self.store().room().await;
+        if let Some(room) = self.store().room() {
+            room.await;
+        }
         shared.registry.refresh(self.store().as_ref(), &self.tenant).await?;
         let mut limits = submission.limits.apply(&policy.limits);
         let (mut agent, mut timeout_ms, mut budget) = (submission.agent, submission.timeout_ms, submission.budget);

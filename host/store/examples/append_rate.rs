@@ -26,7 +26,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let failed = Arc::new(AtomicU64::new(0));
     for round in 0..ROUNDS {
         for tree in 0..TREES {
-            store.room().await;
+            if let Some(room) = store.room() {
+                room.await;
+            }
             let failed = failed.clone();
             let done = move |result: Result<(), _>| {
                 failed.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);

@@ -73,8 +73,9 @@ pub trait Store: Send + Sync + 'static {
         self.stats().queued_bytes
     }
 
-    /// Resolves as soon as less than the high-water mark waits to be written.
-    fn room(&self) -> BoxFuture<'_, ()>;
+    /// None while less than the high-water mark waits to be written; else it resolves as
+    /// soon as that is so.
+    fn room(&self) -> Option<BoxFuture<'_, ()>>;
 
     /// The events of a tree from `from_seq` on, at most `limit`, without a gap.
     /// Empty past the end, and for a tree that does not exist.

@@ -55,9 +55,10 @@ pub(super) struct Starting {
 
 impl Driver {
     /// Decides which ready runs start: those whose code is there, while the
-    /// tree, the tenant and the host have places.
-    pub(super) fn start_ready(&mut self, now: Timestamp) {
-        while self.start_some(now) {}
+    /// tree, the tenant and the host have places. How many those are.
+    pub(super) fn start_ready(&mut self, now: Timestamp) -> u64 {
+        let mut started = 0;
+        while self.start_some(now, &mut started) {}
         // What nobody here has use for is the next one's.
         self.granted.clear();
         self.line_up();
@@ -66,11 +67,12 @@ impl Driver {
             self.line.queued(self.queued_runs, queued);
             self.queued_runs = queued;
         }
+        started
     }
 
     /// Starts a few ready runs, or has them fail where their plugin's circuit is open.
     /// Whether there may be more to start.
-    fn start_some(&mut self, now: Timestamp) -> bool {
+    fn start_some(&mut self, now: Timestamp, started: &mut u64) -> bool {
         let startable = self.startable();
         for (done, (ready, code)) in startable.iter().enumerate() {
             let run = ready.run;
@@ -88,6 +90,7 @@ impl Driver {
                 return false;
             };
             if self.tree.start(now, run) {
+                *started += 1;
                 let (code, replay, journal_len, meter) = (code.clone(), Replay::default(), 0, None);
                 self.starting.push(Starting { run, code, permit, place, replay, journal_len, meter, trial });
             }

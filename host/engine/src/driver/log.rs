@@ -1,5 +1,7 @@
 //! The log: queue what was decided, and let out what waited for the disk.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use pleach_kernel::{Event, Fact, Tree};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -10,6 +12,15 @@ use crate::ended::Ended;
 use crate::error::Error;
 use crate::mailbox::Input;
 use crate::stage;
+
+/// What a store has said to an append. One without a disk says it before the append
+/// returns: to write that to the driver's own mailbox would wake it once more, and a
+/// second thread to help it.
+enum StoreAnswer {
+    Awaited,
+    Given(Result<(), pleach_store::Error>),
+    NotAwaited,
+}
 
 /// What one run adds to a snapshot takes about as long to read as so many events
 /// take to fold.
@@ -41,15 +52,26 @@ impl Driver {
             self.mailbox.feed.remember(append.expected_seq + 1, &append.events);
         }
         let (mailbox, number, seq) = (self.mailbox.clone(), self.appends_queued, self.queued_seq);
+        let answer = Arc::new(Mutex::new(StoreAnswer::Awaited));
+        let told = answer.clone();
         let done = move |result: Result<(), pleach_store::Error>| {
             if result.is_ok() {
                 mailbox.feed.reach(seq);
             }
-            // The driver may be gone: then nobody waits for this.
-            let _ = mailbox.send(Input::Durable { append: number, seq, result });
+            let mut answer = told.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *answer {
+                StoreAnswer::Awaited => *answer = StoreAnswer::Given(result),
+                // The driver may be gone: then nobody waits for this.
+                _ => drop(mailbox.send(Input::Durable { append: number, seq, result })),
+            }
         };
         stage::append().in_scope(|| self.shared.store.append(append, Box::new(done)));
         self.take_snapshot();
+        let answer =
+            std::mem::replace(&mut *answer.lock().unwrap_or_else(PoisonError::into_inner), StoreAnswer::NotAwaited);
+        if let StoreAnswer::Given(result) = answer {
+            self.has_news |= self.durable(number, seq, result);
+        }
     }
 
     /// Has the state written down beside the log, now and then, so that a host
@@ -95,8 +117,9 @@ impl Driver {
         }
     }
 
-    /// The store has answered.
-    pub(super) fn durable(&mut self, append: u64, seq: u64, result: Result<(), pleach_store::Error>) {
+    /// The store has answered. Whoever has waited for that is told here, so that almost
+    /// always nothing more follows: whether it may.
+    pub(super) fn durable(&mut self, append: u64, seq: u64, result: Result<(), pleach_store::Error>) -> bool {
         match result {
             Ok(()) => {
                 self.appends_durable = append;
@@ -112,8 +135,12 @@ impl Driver {
                 }
                 self.wake_written();
                 self.put_snapshot();
+                self.parking.woken().next().is_some()
             }
-            Err(cause) => self.break_off(cause),
+            Err(cause) => {
+                self.break_off(cause);
+                true
+            }
         }
     }
 

@@ -5,10 +5,12 @@
 //! starts and stops guests. What leaves the host (a result, an event, the
 //! answer to whoever operates it) waits until its events are on disk.
 
+mod alarm;
 pub(crate) mod calls;
 mod code;
 mod guests;
 mod journal;
+mod leave;
 mod log;
 mod nodes;
 mod park;
@@ -40,6 +42,7 @@ use crate::missing::Missing;
 use crate::program::Programs;
 use crate::registry::Registry;
 use crate::stage;
+use alarm::Alarm;
 use code::Codes;
 use guests::{Guest, Starting};
 use journal::Intent;
@@ -102,9 +105,13 @@ pub(crate) enum Driven {
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     place: Place,
+    /// Wakes it when there is something to do although nothing has arrived.
+    alarm: Alarm,
     /// Taken out of the mailbox, and not decided on yet.
     taken: Vec<Input>,
     begun: bool,
+    /// Something has happened that something may follow from.
+    has_news: bool,
     tree: Tree,
     mailbox: Arc<Mailbox>,
     inbox: mpsc::UnboundedReceiver<Input>,
@@ -186,8 +193,10 @@ impl Driver {
         Self {
             shared,
             place: if tree.runs().len() < LARGE { Place::BesideGuests } else { Place::Apart },
+            alarm: Alarm::default(),
             taken: Vec::new(),
             begun: false,
+            has_news: true,
             mailbox,
             inbox,
             line,
@@ -241,7 +250,7 @@ impl Driver {
     pub(crate) async fn run(mut self: Box<Self>) -> Driven {
         if !std::mem::replace(&mut self.begun, true) {
             self.resume();
-            self.turn();
+            self.take_turns();
         }
         // What was taken in before it moved is answered, even if that was the last.
         while !self.taken.is_empty() || !self.is_done() {
@@ -253,13 +262,15 @@ impl Driver {
                 return Driven::Moves(self);
             }
             let mut taken = std::mem::take(&mut self.taken);
+            // With nothing taken in, it is the alarm that has rung.
+            self.has_news |= taken.is_empty();
             for input in taken.drain(..) {
-                self.take(input);
+                self.has_news |= self.take(input);
             }
             if taken.capacity() <= USUAL_BATCH {
                 self.taken = taken;
             }
-            self.turn();
+            self.take_turns();
         }
         self.leave();
         Driven::Ended(self.broken.as_ref().map(|cause| self.stopped_by(cause)))
@@ -269,12 +280,14 @@ impl Driver {
     async fn take_in(&mut self) -> bool {
         // Where the disk cannot keep up, guests are not answered until it has
         // caught up: else one that asks without end would fill memory.
-        self.shared.store.room().await;
+        if let Some(room) = self.shared.store.room() {
+            room.await;
+        }
         let due = self.next_due();
         let first = tokio::select! {
             biased;
             input = self.inbox.recv() => input,
-            () = sleep_until(due) => None,
+            () = self.alarm.rings(due) => None,
         };
         self.taken.extend(first);
         self.take_waiting();
@@ -283,7 +296,11 @@ impl Driver {
             true => Place::Apart,
             false => Place::BesideGuests,
         };
-        std::mem::replace(&mut self.place, place) == place
+        let stays = std::mem::replace(&mut self.place, place) == place;
+        if !stays {
+            self.alarm.stop();
+        }
+        stays
     }
 
     /// Takes in what waits in the mailbox.
@@ -334,21 +351,32 @@ impl Driver {
         self.tree.run(run).map_or(1, |run| run.attempt)
     }
 
+    fn take_turns(&mut self) {
+        while std::mem::take(&mut self.has_news) {
+            self.turn();
+        }
+    }
+
     /// What follows from whatever was taken in.
     fn turn(&mut self) {
         let now = self.shared.clock.now();
         if self.decides() {
+            let (mut told, mut started) = (0, 0);
             stage::decide().in_scope(|| {
                 self.tree.tick(now);
                 self.end_parked(now);
+                told = self.tree.seq();
                 // Joins that are decided now free places, and starting fills them.
                 self.resume_waiting(now);
             });
             stage::dispatch().in_scope(|| {
                 self.park_waiting();
                 self.start_woken();
-                self.start_ready(now);
+                started = self.start_ready(now);
             });
+            // Whoever waits for what was decided since is told in the next turn; nobody
+            // waits for a start.
+            self.has_news |= self.tree.seq() > told + started;
         }
         self.stop_guests();
         self.commit();
@@ -365,13 +393,14 @@ impl Driver {
         self.broken.is_none() && !self.detached
     }
 
-    fn take(&mut self, input: Input) {
+    /// Whether anything may follow from it.
+    fn take(&mut self, input: Input) -> bool {
         match input {
             Input::Call { run, call } => stage::decide().in_scope(|| self.guest_call(run, call)),
             Input::Finished(finish) => stage::settle().in_scope(|| self.guest_finished(finish)),
             Input::Parked(parked) => self.guest_parked(parked),
             Input::Ask(ask) => self.operator_ask(ask),
-            Input::Durable { append, seq, result } => self.durable(append, seq, result),
+            Input::Durable { append, seq, result } => return self.durable(append, seq, result),
             // Ready runs are looked at in every turn.
             Input::Room(granted) => {
                 self.is_lined_up = false;
@@ -386,6 +415,7 @@ impl Driver {
             Input::Loaded { digest, result } => self.code_loaded(digest, result),
             Input::Snapshot { seq } => self.snapshot_made(seq),
         }
+        true
     }
 
     fn operator_ask(&mut self, ask: Ask) {
@@ -428,70 +458,5 @@ impl Driver {
         let on_disk = self.appends_durable == self.appends_queued;
         let settled = self.broken.is_some() || on_disk && (self.detached || self.tree.is_ended());
         settled && self.guests.is_empty()
-    }
-
-    /// Stops here: what was decided stands, and guests are run again by whoever
-    /// recovers the tree.
-    fn detach(&mut self) {
-        self.detached = true;
-        // In this order: a guest that was killed takes no notice of a reply that
-        // was dropped.
-        for guest in self.guests.values() {
-            guest.stop.kill();
-        }
-        self.starting.clear();
-        self.granted.clear();
-        self.waiting.clear();
-        self.listeners = Listeners::default();
-        self.parking.clear();
-    }
-
-    /// The last thing a driver does: whoever still waits hears how it ended.
-    fn leave(&mut self) {
-        self.line.queued(self.queued_runs, 0);
-        self.granted.clear();
-        self.shared.dispatcher.leave(&self.line, self.mailbox.root);
-        self.codes.forget(&self.shared.missing);
-        // It may have been sent a place after its last turn, which is the next one's.
-        self.inbox.close();
-        while let Ok(input) = self.inbox.try_recv() {
-            drop(input);
-        }
-        for (run_id, waiting) in std::mem::take(&mut self.ends) {
-            let why = self.undecided().unwrap_or(Error::Detached { run_id });
-            for reply in waiting {
-                let _ = reply.send(Err(why.clone()));
-            }
-        }
-        self.mailbox.feed.end();
-    }
-
-    /// Why nothing more is decided here, if so.
-    fn undecided(&self) -> Option<Error> {
-        match &self.broken {
-            Some(cause) => Some(self.stopped_by(cause)),
-            None if self.detached => Some(Error::Detached { run_id: self.tree.id().run() }),
-            None => None,
-        }
-    }
-
-    /// What the store's failure means for the tree: what cannot be read stays so,
-    /// what could not be written may be able to go on later.
-    fn stopped_by(&self, cause: &pleach_store::Error) -> Error {
-        let run_id = self.tree.id().run();
-        match cause {
-            pleach_store::Error::Corrupt { .. } => {
-                // A journal: the log has been read.
-                Error::Unrecovered { run_id, cause: Box::new(Error::Store(cause.clone())), is_readable: true }
-            }
-            cause => Error::TreeStopped { run_id, cause: Box::new(cause.clone()) },
-        }
-    }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }

@@ -98,8 +98,8 @@ impl Store for Memory {
         tell(done, result);
     }
 
-    fn room(&self) -> BoxFuture<'_, ()> {
-        Box::pin(ready(()))
+    fn room(&self) -> Option<BoxFuture<'_, ()>> {
+        None
     }
 
     fn events(&self, root: RootId, from_seq: u64, limit: usize) -> BoxFuture<'_, Result<Vec<StoredEvent>, Error>> {

@@ -199,8 +199,9 @@ impl Store for Sqlite {
         self.shared.queue.append(append, done);
     }
 
-    fn room(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.shared.queue.room())
+    fn room(&self) -> Option<BoxFuture<'_, ()>> {
+        let queue = &self.shared.queue;
+        (!queue.has_room()).then(|| -> BoxFuture<'_, ()> { Box::pin(queue.room()) })
     }
 
     fn events(&self, root: RootId, from_seq: u64, limit: usize) -> BoxFuture<'_, Result<Vec<StoredEvent>, Error>> {

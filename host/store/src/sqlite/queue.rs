@@ -176,6 +176,11 @@ impl Queue {
         self.state().issued
     }
 
+    /// Whether less than the high-water mark waits.
+    pub(super) fn has_room(&self) -> bool {
+        self.queued_bytes() < QUEUE_HIGH_WATER_BYTES
+    }
+
     /// Resolves below the high-water mark.
     pub(super) async fn room(&self) {
         loop {
@@ -183,7 +188,7 @@ impl Queue {
             tokio::pin!(told);
             // Listening starts before looking, or the last word could be missed.
             told.as_mut().enable();
-            if self.queued_bytes() < QUEUE_HIGH_WATER_BYTES {
+            if self.has_room() {
                 return;
             }
             told.await;
