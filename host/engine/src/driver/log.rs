@@ -69,8 +69,13 @@ impl Driver {
         self.take_snapshot();
         let answer =
             std::mem::replace(&mut *answer.lock().unwrap_or_else(PoisonError::into_inner), StoreAnswer::NotAwaited);
-        if let StoreAnswer::Given(result) = answer {
-            self.has_news |= self.durable(number, seq, result);
+        match answer {
+            // What it has said to the append before is known: answers are taken in order.
+            StoreAnswer::Given(result) if self.appends_durable + 1 == number => {
+                self.has_news |= self.durable(number, seq, result);
+            }
+            StoreAnswer::Given(result) => drop(self.mailbox.send(Input::Durable { append: number, seq, result })),
+            StoreAnswer::Awaited | StoreAnswer::NotAwaited => {}
         }
     }
 
