@@ -113,7 +113,7 @@ impl Sandbox {
     }
 
     /// Whether so many guests compute that a task beside them would have to wait:
-    /// each takes its turn for up to a millisecond.
+    /// each takes its turn of about a millisecond.
     pub fn is_crowded(&self) -> bool {
         self.0.grounds.spinning.count() > CROWD_A_THREAD * self.0.workers
     }

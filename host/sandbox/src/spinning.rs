@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A guest that had the processor for so long and is not done is one that computes: a
-/// turn lasts up to a millisecond, and most guests need a few hundredths of one.
+/// turn lasts about a millisecond, and most guests need a few hundredths of one.
 const LONG: Duration = Duration::from_micros(200);
 
 /// Guests whose last turn was long.
