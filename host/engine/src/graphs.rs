@@ -13,8 +13,6 @@ use pleach_sandbox::{
 };
 use pleach_store::Store;
 use serde_json::json;
-use tokio::runtime::Handle;
-use tokio::runtime::RuntimeFlavor::MultiThread;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
@@ -174,17 +172,18 @@ async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<
 /// threads that the guests' files are read with, and there have to be some left.
 const ASIDE: usize = 4;
 
-/// Computes something, and lets another thread go on with the other guests of this one
-/// where that may take long: nothing interrupts an expression.
+/// Computes something, on a thread of its own where that may take long: nothing
+/// interrupts an expression.
 async fn aside<T>(may_take_long: bool, compute: impl FnOnce() -> T) -> T {
     static PLACES: Semaphore = Semaphore::const_new(ASIDE);
-    let is_one_of_many = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == MultiThread);
-    if !may_take_long || !is_one_of_many() {
+    if !may_take_long {
         return compute();
     }
     // It is never closed, so there is a place for everyone in the end.
     let _place = PLACES.acquire().await;
-    tokio::task::block_in_place(compute)
+    // Where nobody runs but this graph, there is nobody to hold up.
+    pleach_sandbox::apart().await;
+    compute()
 }
 
 async fn spawn_runs(
@@ -235,7 +234,7 @@ async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask
             }
             walk.cancelled(node, count);
         }
-        Ask::Pause => tokio::task::yield_now().await,
+        Ask::Pause => pleach_sandbox::give_way().await,
         // It is the graph's own: where that may not, it has ended.
         Ask::GiveUp { node, group } => calls.give_up_group(id(node), group).await.map_err(|error| told(&error))?,
         Ask::Evaluate { node, about, replanner, config } => {

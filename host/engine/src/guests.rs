@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use pleach_kernel::Tenant;
 use pleach_sandbox::{Error, Inspection, Job, Kernel, Live, Plugin, Sandbox, Stop};
 
 /// A future that is handed out.
@@ -21,7 +22,7 @@ pub(crate) trait Guests: Send + Sync + 'static {
     fn start(&self, plugin: &Arc<Plugin>, job: Job, kernel: Arc<dyn Kernel>) -> Stop;
     /// Runs a tree's driver on the threads that its guests run on: what a guest
     /// asks is then decided by the thread that it asks from, without waking another.
-    fn drive(&self, driver: BoxFuture<'static, ()>);
+    fn drive(&self, tenant: &Tenant, driver: BoxFuture<'static, ()>);
     /// Whether so many guests compute that a driver would wait for its turn there.
     fn is_crowded(&self) -> bool;
     fn live(&self) -> &Live;
@@ -47,8 +48,8 @@ impl Guests for Sandbox {
         self.start(plugin, job, kernel)
     }
 
-    fn drive(&self, driver: BoxFuture<'static, ()>) {
-        self.spawn(driver);
+    fn drive(&self, tenant: &Tenant, driver: BoxFuture<'static, ()>) {
+        self.spawn(tenant, driver);
     }
 
     fn is_crowded(&self) -> bool {

@@ -50,7 +50,7 @@ pub(crate) struct Leaving {
 impl Leaving {
     /// Gives the tree its task.
     pub(crate) fn drive(self, driver: Box<Driver>) {
-        let (place, shared) = (driver.place(), self.inner.shared.clone());
+        let (place, tenant, shared) = (driver.place(), self.mailbox.tenant.clone(), self.inner.shared.clone());
         let task: BoxFuture<'static, ()> = Box::pin(async move {
             match driver.run().await {
                 Driven::Ended(why) => self.inner.note_stopped(self.mailbox.root, why),
@@ -58,7 +58,7 @@ impl Leaving {
             }
         });
         match place {
-            Place::BesideGuests => shared.guests.drive(task),
+            Place::BesideGuests => shared.guests.drive(&tenant, task),
             Place::Apart => drop(shared.runtime.spawn(task)),
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod agent {
             "pleach:plugin/clock.sleep-ms": async,
             "pleach:plugin/orchestration": async,
             "pleach:plugin/files": async,
+            "pleach:plugin/progress": async,
         },
         exports: { default: async },
     });

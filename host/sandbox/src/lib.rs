@@ -44,6 +44,7 @@ mod stage;
 mod start;
 mod ticker;
 mod vitals;
+mod workers;
 
 pub use call::{
     Call, CallError, Evaluating, Exhausted, FailureCode, Kernel, Meter, NodeCall, NodeGroup, NodeQuestion, NodeRun,
@@ -60,3 +61,4 @@ pub use plugin::Plugin;
 pub use replay::Replay;
 pub use sandbox::Sandbox;
 pub use start::{Job, Stop, start_native};
+pub use workers::{apart, give_way};

@@ -168,7 +168,7 @@ impl Guests for Natives {
         stop
     }
 
-    fn drive(&self, driver: BoxFuture<'static, ()>) {
+    fn drive(&self, _: &Tenant, driver: BoxFuture<'static, ()>) {
         tokio::spawn(driver);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pleach_kernel::{Finish, Role, RunId};
+use pleach_kernel::{Finish, Role, RunId, Tenant};
 use pleach_sandbox::{Call, Error, Inspection, Job, Kernel, Live, Parked, Plugin, Stop, start_native};
 
 use super::program::{AGENT, Agent, REPLANNER, Replanner, SPARE};
@@ -67,7 +67,7 @@ impl Guests for SimGuests {
         stop
     }
 
-    fn drive(&self, driver: BoxFuture<'static, ()>) {
+    fn drive(&self, _: &Tenant, driver: BoxFuture<'static, ()>) {
         // Like the ends of guests: much can come while a driver moves.
         let late = self.lateness.next();
         tokio::spawn(async move {

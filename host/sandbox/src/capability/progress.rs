@@ -4,14 +4,18 @@ use pleach_kernel::Payload;
 
 use crate::bindings::progress::Host;
 use crate::guest::Guest;
+use crate::workers::give_way;
 
 /// The longest data: at ten events a second, a whole payload each is too much.
 const DATA_BYTES: usize = 64 << 10;
 
 impl Host for Guest {
-    fn report(&mut self, message: String, fraction: Option<f64>, data: Option<String>) {
+    async fn report(&mut self, message: String, fraction: Option<f64>, data: Option<String>) {
         let data = data.and_then(|text| self.report_data(text));
-        self.calls.report(&message, fraction, data);
+        if self.calls.report(&message, fraction, data) {
+            // Whoever watches hears of it now, and not when the guest waits the next time.
+            give_way().await;
+        }
     }
 }
 

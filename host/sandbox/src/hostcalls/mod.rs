@@ -138,22 +138,25 @@ impl HostCalls {
     }
 
     /// Tells whoever watches how far the run has come. What comes too fast is
-    /// dropped, and counted in the next report that is not.
-    pub fn report(&mut self, message: &str, fraction: Option<f64>, data: Option<Payload>) {
+    /// dropped, and counted in the next report that is not. Whether it was told.
+    pub fn report(&mut self, message: &str, fraction: Option<f64>, data: Option<Payload>) -> bool {
         if self.is_gone() {
-            return;
+            return false;
         }
         let told_before = self.is_replaying();
         let paid = self.charged();
         let call = match self.number(what::REPORT, || NO_ARGUMENTS) {
             Ok(begun) => begun.call,
-            Err(error) => return self.vitals.fail(error),
+            Err(error) => {
+                self.vitals.fail(error);
+                return false;
+            }
         };
         if told_before || !paid {
-            return;
+            return false;
         }
         let Some(dropped) = self.report_rate.take(self.kernel.now_nanos()) else {
-            return;
+            return false;
         };
         let progress = Progress {
             message: cut(message, MESSAGE_BYTES).into(),
@@ -162,6 +165,7 @@ impl HostCalls {
             dropped,
         };
         self.tell(Call::Progress { progress, call });
+        true
     }
 
     /// The host's clock, for what is no business of the guest's.

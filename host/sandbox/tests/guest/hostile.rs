@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use pleach_kernel::{Budget, Outcome};
-use pleach_sandbox::{Call, Config, GuestLimits};
+use pleach_sandbox::{Call, Config, GuestLimits, Job};
 use serde_json::json;
 
 use crate::fake::{
@@ -36,6 +36,28 @@ async fn a_spinner_is_killed_and_delays_neither_the_host_nor_its_neighbours() {
         assert_eq!(finish.outcome, Outcome::Stopped);
     }
     assert_eq!(sandbox.live(), 0);
+}
+
+#[tokio::test]
+async fn a_tenant_with_many_spinners_has_no_more_of_the_processor_than_one_with_a_single_one() {
+    let sandbox = sandbox_of(Config { workers: 1, ..config() });
+    let spinner = load(&sandbox, component("spinner")).await;
+    let (fake, mut finishes) = Fake::silent();
+    let of_many = |job: &mut Job| job.lineage.tenant = "many".parse().unwrap();
+    let start_one = || sandbox.start(&spinner, job(&sandbox, &json!(null), of_many), fake.clone());
+    let stops: Vec<_> = (0..20).map(|_| start_one()).collect();
+    let purse = Purse::of(Budget { cpu_ms: Some(40), ..Budget::default() });
+    let finish = run_with(&sandbox, &spinner, &json!(null), |job| job.accounts = Some(purse)).await;
+    assert_eq!(&*error(finish.outcome).code, "budget_exhausted");
+
+    stops.iter().for_each(pleach_sandbox::Stop::kill);
+    let mut of_many_us = 0;
+    for _ in &stops {
+        of_many_us += finishes.next().await.usage.cpu_us;
+    }
+    // Taking turns among all of them, it would be twenty times as much.
+    let of_one_us = finish.usage.cpu_us;
+    assert!(of_many_us < 5 * of_one_us, "{of_many_us} us to {of_one_us} us");
 }
 
 #[tokio::test]
