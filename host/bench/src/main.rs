@@ -25,6 +25,11 @@ use clap::{Parser, Subcommand};
 use rounds::{Rounds, Side};
 use workloads::{Scale, Workload};
 
+/// What the `pleach` program has.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Parser)]
 #[command(about = "What Pleach costs beside bare wasmtime.")]
 struct Args {
