@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 /// Parked agents cost less than half of what they do with the C library's; see
-/// `docs/performance.md`, and `.cargo/config.toml` for how it is set up.
+/// `docs/performance.md`. Cargo sets it up with `.cargo/config.toml` where it is run in this
+/// repository; built from elsewhere, it has its own defaults, which give back less.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -169,7 +169,7 @@ async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<
 }
 
 /// Graphs that compute at once beside the threads of the guests: each takes one of the
-/// threads that the guests' files are read with, and there have to be some left.
+/// threads that the guests' files are read with, and each worker has twice as many.
 const ASIDE: usize = 4;
 
 /// Computes something, on a thread of its own where that may take long: nothing

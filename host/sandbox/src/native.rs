@@ -17,6 +17,11 @@ pub type Running = Pin<Box<dyn Future<Output = Result<Payload, RunError>> + Send
 /// the same answers have to lead to the same calls. What it waits for that is no call
 /// of its own, such as a thread to compute on, it gets without anybody's doing, and
 /// learns nothing by it.
+///
+/// It is polled on threads that it shares with guests, each of which is a tokio runtime of
+/// one thread, and nothing interrupts it: what takes long is for
+/// `tokio::task::spawn_blocking`, or comes after [`crate::apart`]. `block_in_place` is not to
+/// be had there.
 pub trait Program: Send + Sync + 'static {
     /// Whether its processor time counts as a component's does: by default, it uses none
     /// as far as budgets go.

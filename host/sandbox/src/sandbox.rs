@@ -45,9 +45,12 @@ impl Sandbox {
             0 => std::thread::available_parallelism().map_or(2, |count| count.get()),
             workers => workers,
         };
-        let ticker = Ticker::start(engines.all())?;
         let patience = Duration::from_secs(config.compile_seconds);
+        let all_engines = engines.all();
         let loader = Loader::new(engines, cache, config.limits, patience)?;
+        let workers = Workers::start(count)?;
+        // Last: nobody stops the clock where something after it fails.
+        let ticker = Ticker::start(all_engines)?;
         Ok(Self(Arc::new(Inner {
             grounds: Arc::new(Grounds {
                 loader,
@@ -57,7 +60,7 @@ impl Sandbox {
             }),
             live: Live::new(config.max_live.min(most_live_guests())),
             count,
-            workers: Workers::start(count)?,
+            workers,
         })))
     }
 
@@ -84,7 +87,7 @@ impl Sandbox {
     }
 
     /// Starts a guest and returns at once. `kernel` hears its calls, and how it
-    /// ended, from the guest runtime's threads.
+    /// ended, from the guests' threads.
     pub fn start(&self, plugin: &Arc<Plugin>, job: Job, kernel: Arc<dyn Kernel>) -> Stop {
         let tenant = job.lineage.tenant.clone();
         let begun = Begun::new(job, kernel, self.limits());
@@ -135,7 +138,8 @@ impl Sandbox {
         &self.0.grounds.loader.limits
     }
 
-    /// Interrupts every guest that is still live and waits until all are gone.
+    /// Interrupts every guest that is still live and waits until all are gone,
+    /// for ten seconds at most.
     /// A guest that is started after this is stopped before it begins.
     pub async fn shutdown(&self) {
         self.0.live.close();
@@ -154,8 +158,6 @@ impl Sandbox {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Not waiting: this may be one of the threads that end.
-        self.workers.stop();
         self.grounds.ticker.stop();
     }
 }

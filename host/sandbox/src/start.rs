@@ -1,6 +1,6 @@
 //! Starting, watching and stopping one guest.
 //!
-//! A guest runs as one task: a component on the guest runtime, in a store that
+//! A guest runs as one task: a component on the guests' threads, in a store that
 //! owns everything of its, and a native wherever it is polled. Dropping the
 //! task's future is how a guest is interrupted, whether it computes (it is
 //! stopped at its next epoch) or waits.

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use pleach_kernel::{Caller, Finish, Outcome, Priority, RunId, Surface, Timestamp, Tree, Usage};
-use pleach_sandbox::{Call, Plugin};
+use pleach_sandbox::{Call, Plugin, give_way};
 use pleach_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -271,6 +271,10 @@ impl Driver {
                 self.taken = taken;
             }
             self.take_turns();
+            if !self.inbox.is_empty() {
+                // Those who share its thread have a turn before it goes on.
+                give_way().await;
+            }
         }
         self.leave();
         Driven::Ended(self.broken.as_ref().map(|cause| self.stopped_by(cause)))

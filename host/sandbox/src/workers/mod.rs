@@ -4,7 +4,8 @@
 //! guest asks, its tree's driver decides, another guest starts, and no other thread has
 //! to be woken or find all of it in memory. What waits longer stands in line, in turn
 //! with other tenants, and a worker without work takes half of another's. Each worker
-//! is also a small tokio runtime, for timers and for what guests read from disk.
+//! is also a small tokio runtime, for timers and for what guests read from disk. A timer
+//! stays with the worker that it was made on.
 
 mod queue;
 mod scheduler;
@@ -19,18 +20,18 @@ use std::thread;
 use std::time::Duration;
 
 use pleach_kernel::Tenant;
-use tokio::runtime::Builder;
 
 use crate::error::Error;
 use queue::Line;
-use scheduler::Scheduler;
+use scheduler::{Scheduler, Timers};
 pub use task::{apart, give_way};
 
-/// Threads for what guests read from disk, of all workers.
+/// Threads for what guests read from disk, and for what goes on [apart](apart), shared
+/// out among the workers.
 const DISK_THREADS: usize = 16;
 
-/// Of one worker.
-const FEWEST_DISK_THREADS: usize = 4;
+/// A worker has so many however many there are.
+const FEWEST_DISK_THREADS: usize = 8;
 
 /// Where many wait, a listener hears from about so many in one turn.
 const HEARD_TOGETHER: usize = 16;
@@ -38,7 +39,7 @@ const HEARD_TOGETHER: usize = 16;
 /// How long is waited for a turn that does not end, when nobody else gets one any more.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// The threads. Dropping this ends none of them.
+/// The threads. Dropping this stops them.
 pub(crate) struct Workers(Arc<Scheduler>);
 
 impl Workers {
@@ -46,19 +47,13 @@ impl Workers {
         let setup = |e: std::io::Error| Error::Setup { what: "starting the threads for guests", why: e.to_string() };
         let workers = Self(Arc::new(Scheduler::new(count)));
         for number in 0..count {
-            let started = Builder::new_current_thread()
-                .enable_time()
-                .thread_name("pleach-disk")
-                .max_blocking_threads((DISK_THREADS / count).max(FEWEST_DISK_THREADS))
-                .build()
-                .and_then(|runtime| {
-                    let scheduler = workers.0.clone();
-                    let name = thread::Builder::new().name("pleach-guest".into());
-                    name.spawn(move || scheduler.work(number, runtime))
-                });
+            let started = Timers::new((DISK_THREADS / count).max(FEWEST_DISK_THREADS)).and_then(|timers| {
+                let scheduler = workers.0.clone();
+                let name = thread::Builder::new().name("pleach-guest".into());
+                name.spawn(move || scheduler.work(number, timers))
+            });
             if let Err(error) = started {
                 workers.0.gone_without_starting(count - number);
-                workers.stop();
                 return Err(setup(error));
             }
         }
@@ -82,9 +77,16 @@ impl Workers {
         self.0.stop();
     }
 
-    /// Waits until the threads have ended, for ten seconds at most.
+    /// Waits until the threads have ended, and for ten seconds at most.
     pub(crate) fn wait(&self) {
         self.0.wait_for_threads(SHUTDOWN);
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // Not waiting: this may be one of the threads.
+        self.stop();
     }
 }
 

@@ -38,16 +38,15 @@ impl<T> Queue<T> {
         self.waiting
     }
 
-    /// Puts it right behind the task that has a turn and so many of those who wait, or
-    /// where another is there already, in line. True if it goes next.
-    pub(super) fn hand_on(&mut self, line: Line, lets_pass: usize, task: T) -> bool {
+    /// Puts it right behind the task that has a turn and as many of those who wait, but no
+    /// more than are in its line; or where another is there already, into its line.
+    pub(super) fn hand_on(&mut self, line: Line, lets_pass: usize, task: T) {
         if self.next.is_some() {
-            self.push(line, task);
-            return false;
+            return self.push(line, task);
         }
         self.next = Some(task);
-        self.lets_pass = lets_pass.min(self.waiting);
-        true
+        // More than it would wait for in its own line are never let past.
+        self.lets_pass = lets_pass.min(self.lines.get(&line).map_or(0, VecDeque::len));
     }
 
     pub(super) fn push(&mut self, line: Line, task: T) {
@@ -63,7 +62,7 @@ impl<T> Queue<T> {
     pub(super) fn pop(&mut self) -> Option<T> {
         let may_go_on = self.turns.is_empty() || self.lets_pass == 0 && self.handed_on < HANDED_ON;
         if let Some(task) = self.next.take_if(|_| may_go_on) {
-            self.handed_on += 1;
+            self.handed_on = self.handed_on.saturating_add(1);
             return Some(task);
         }
         self.handed_on = 0;
@@ -82,6 +81,15 @@ impl<T> Queue<T> {
         }
         self.waiting -= 1;
         task
+    }
+
+    /// What would go next, for a worker that finds nobody who waits.
+    pub(super) fn take_next(&mut self) -> Option<T> {
+        self.next.take()
+    }
+
+    pub(super) fn has_next(&self) -> bool {
+        self.next.is_some()
     }
 
     /// Half of those who wait, the first to go first.
@@ -119,23 +127,27 @@ mod tests {
     fn what_is_handed_on_goes_before_those_who_wait_and_only_one_does() {
         let mut queue = Queue::default();
         queue.push(ONE, "waits");
-        assert!(queue.hand_on(ONE, 0, "next"));
-        assert!(!queue.hand_on(ONE, 0, "late"));
+        queue.hand_on(ONE, 0, "next");
+        queue.hand_on(ONE, 0, "late");
         assert_eq!(order(&mut queue), ["next", "waits", "late"]);
     }
 
     #[test]
-    fn what_lets_others_pass_goes_after_those_who_wait_by_then() {
+    fn what_lets_others_pass_goes_after_those_of_its_line_who_wait_by_then() {
         let mut queue = Queue::default();
         queue.push(ONE, "waits");
-        queue.hand_on(OTHER, 2, "patient");
+        queue.hand_on(ONE, 2, "patient");
         queue.push(ONE, "late");
         assert_eq!(order(&mut queue), ["waits", "patient", "late"]);
         for task in ["a", "b", "c"] {
             queue.push(ONE, task);
         }
-        queue.hand_on(OTHER, 2, "patient");
+        queue.hand_on(ONE, 2, "patient");
         assert_eq!(order(&mut queue), ["a", "b", "patient", "c"]);
+        // Others' lines are none of its business.
+        queue.push(ONE, "a");
+        queue.hand_on(OTHER, 2, "patient");
+        assert_eq!(order(&mut queue), ["patient", "a"]);
     }
 
     #[test]

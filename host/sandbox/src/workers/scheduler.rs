@@ -6,14 +6,16 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::ptr::from_ref;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::coop::unconstrained;
 
 use super::SHUTDOWN;
 use super::queue::{Line, Queue};
@@ -26,15 +28,50 @@ const BETWEEN_TIMERS: Duration = TICK;
 thread_local! {
     /// The worker that this thread is: its scheduler's address, and its number.
     static HERE: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    /// A task has its turn here; else it is the worker's timers that wake tasks.
+    static IN_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether this is a thread on which tasks take turns.
-pub(super) fn is_worker() -> bool {
-    HERE.get().is_some()
+/// Whether a task has its turn on this thread, beside others.
+pub(super) fn is_in_turn() -> bool {
+    IN_TURN.get()
+}
+
+/// A worker's timers, and its threads for files.
+pub(super) struct Timers(Option<Runtime>);
+
+impl Timers {
+    pub(super) fn new(disk_threads: usize) -> io::Result<Self> {
+        let mut runtime = Builder::new_current_thread();
+        runtime.enable_time().thread_name("pleach-disk").max_blocking_threads(disk_threads);
+        Ok(Self(Some(runtime.build()?)))
+    }
+
+    fn run(&self, turns: impl Future<Output = ()>) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(turns);
+        }
+    }
+
+    /// Waits for what is being read or written.
+    fn end(mut self, patience: Duration) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(patience);
+        }
+    }
+}
+
+impl Drop for Timers {
+    /// Where its thread could not be started: without waiting, which may not be allowed.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 pub(super) struct Scheduler {
@@ -53,6 +90,7 @@ struct Worker {
     queue: Mutex<Option<Queue<Arc<Task>>>>,
     /// How many wait in it, for those who look for work.
     waiting: AtomicUsize,
+    has_next: AtomicBool,
     asleep: AtomicBool,
     /// It looks for work: nobody else need be woken for that.
     searches: AtomicBool,
@@ -73,6 +111,7 @@ impl Scheduler {
         let worker = || Worker {
             queue: Mutex::new(Some(Queue::default())),
             waiting: AtomicUsize::new(0),
+            has_next: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             searches: AtomicBool::new(false),
             waker: OnceLock::new(),
@@ -114,19 +153,21 @@ impl Scheduler {
         drop(task);
     }
 
-    /// A task was woken. If by another that has its turn, it goes next here; if from
-    /// outside, it waits where it was last.
+    /// A task was woken. If by another that has its turn, it goes next here; else it waits,
+    /// here or where it was last.
     pub(super) fn hand_on(&self, task: Arc<Task>) {
         match self.here() {
-            Some(here) => {
-                let goes_next = self.put(here, |queue| queue.hand_on(task.line, task.lets_pass, task));
-                // Asleep, it is the timers of this very worker that have woken the task.
-                if !self.wake(here) && goes_next == Some(false) {
+            Some(here) if is_in_turn() => {
+                let others_wait = self.put(here, |queue| {
+                    queue.hand_on(task.line, task.lets_pass, task);
+                    queue.waiting() > 0
+                });
+                if others_wait == Some(true) {
                     self.wake_one();
                 }
             }
-            None => {
-                let home = task.home.load(SeqCst);
+            here => {
+                let home = here.unwrap_or_else(|| task.home.load(SeqCst));
                 self.put(home, |queue| queue.push(task.line, task));
                 if !self.wake(home) {
                     self.wake_one();
@@ -135,16 +176,17 @@ impl Scheduler {
         }
     }
 
-    /// A task gives way to all others.
-    pub(super) fn push_back(&self, task: Arc<Task>) {
-        let Some(here) = self.here() else { return self.hand_on(task) };
-        let others = self.put(here, |queue| {
-            let others = queue.waiting();
+    /// A task that has had a turn wants another: it gives way to whoever waits, or to as
+    /// many as it lets pass.
+    pub(super) fn put_again(&self, task: Arc<Task>) {
+        let Some(here) = self.here().filter(|_| task.lets_pass == 0) else { return self.hand_on(task) };
+        let others_wait = self.put(here, |queue| {
+            let others_wait = queue.waiting() > 0;
             queue.push(task.line, task);
-            others
+            others_wait
         });
         // To wake another worker for what this one goes on with next would only move it.
-        if others.is_some_and(|others| others > 0) {
+        if others_wait == Some(true) {
             self.wake_one();
         }
     }
@@ -156,18 +198,19 @@ impl Scheduler {
         let queue = queue.as_mut()?;
         let result = change(queue);
         worker.waiting.store(queue.waiting(), SeqCst);
+        worker.has_next.store(queue.has_next(), Relaxed);
         Some(result)
     }
 
     /// Wakes this worker; false if it was awake.
     fn wake(&self, number: usize) -> bool {
         let worker = &self.workers[number];
-        let woken = self.asleep.load(SeqCst) > 0 && worker.asleep.swap(false, SeqCst);
-        if woken {
+        let was_asleep = worker.asleep.load(SeqCst) && worker.asleep.swap(false, SeqCst);
+        if was_asleep {
             self.asleep.fetch_sub(1, SeqCst);
             worker.wake();
         }
-        woken
+        was_asleep
     }
 
     /// Wakes a worker to look for work, if one is asleep and none is looking already.
@@ -207,15 +250,19 @@ impl Scheduler {
         found
     }
 
-    /// Takes over half of what waits for another worker.
+    /// Takes over half of what waits for another worker; or where nobody waits, what goes
+    /// next there: the system may have taken the processor from its thread.
     fn steal(&self, here: usize) -> Option<Arc<Task>> {
         let count = self.workers.len();
-        let others = (1..count).map(|step| (here + step) % count);
-        let mut half = others
+        let others = || (1..count).map(|step| (here + step) % count);
+        let mut halves = others()
             .filter(|other| self.workers[*other].waiting.load(SeqCst) > 0)
-            .filter_map(|other| self.put(other, Queue::split))
-            .find(|half| !half.is_empty())?
-            .into_iter();
+            .filter_map(|other| self.put(other, Queue::split));
+        let Some(half) = halves.find(|half| !half.is_empty()) else {
+            let mut with_next = others().filter(|other| self.workers[*other].has_next.load(Relaxed));
+            return with_next.find_map(|other| self.put(other, Queue::take_next).flatten());
+        };
+        let mut half = half.into_iter();
         let first = half.next();
         if half.len() > 0 {
             self.put(here, |queue| half.for_each(|task| queue.push(task.line, task)));
@@ -224,19 +271,21 @@ impl Scheduler {
     }
 
     /// A thread's work, from its start to its end.
-    pub(super) fn work(self: Arc<Self>, here: usize, runtime: Runtime) {
+    pub(super) fn work(self: Arc<Self>, here: usize, timers: Timers) {
         HERE.set(Some((Arc::as_ptr(&self).addr(), here)));
-        runtime.block_on(poll_fn(|context| self.turns(here, context)));
+        // tokio's budget is for one task, and this is many: drivers give way by themselves.
+        timers.run(unconstrained(poll_fn(|context| self.turns(here, context))));
         self.note_gone(|gone| gone.loops += 1);
-        // A task that has its turn elsewhere may look at a timer of this runtime.
-        self.wait_until(SHUTDOWN, |gone| gone.loops);
         let worker = &self.workers[here];
         let tasks = lock(&worker.tasks).take();
         for task in tasks.into_iter().flat_map(HashMap::into_values) {
             task.discard();
         }
-        drop(lock(&worker.queue).take());
-        runtime.shutdown_timeout(SHUTDOWN);
+        let queue = lock(&worker.queue).take();
+        drop(queue);
+        // A task that has its turn elsewhere may look at a timer of this runtime.
+        self.wait_until(SHUTDOWN, |gone| gone.loops);
+        timers.end(SHUTDOWN);
         self.note_gone(|gone| gone.threads += 1);
     }
 
@@ -249,7 +298,9 @@ impl Scheduler {
             match self.next(here) {
                 Some(task) => {
                     task.home.store(here, SeqCst);
+                    IN_TURN.set(true);
                     task.run();
+                    IN_TURN.set(false);
                     if begun.elapsed() >= BETWEEN_TIMERS {
                         context.waker().wake_by_ref();
                         return Poll::Pending;
@@ -262,12 +313,13 @@ impl Scheduler {
         Poll::Ready(())
     }
 
-    /// Whether there is nothing to do for it. What comes from now on wakes it.
+    /// Whether there is nothing to do for it, or it is woken already. What comes from now
+    /// on wakes it.
     fn falls_asleep(&self, worker: &Worker) -> bool {
-        worker.asleep.store(true, SeqCst);
+        // In this order: where the count says that nobody is asleep, nobody is.
         self.asleep.fetch_add(1, SeqCst);
+        worker.asleep.store(true, SeqCst);
         let is_wanted = self.is_stopping() || self.workers.iter().any(|worker| worker.waiting.load(SeqCst) > 0);
-        // Else it is woken already.
         if is_wanted && worker.asleep.swap(false, SeqCst) {
             self.asleep.fetch_sub(1, SeqCst);
             return false;

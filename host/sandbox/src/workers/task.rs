@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::runtime::Handle;
 
 use super::queue::Line;
-use super::scheduler::{Scheduler, is_worker, lock};
+use super::scheduler::{Scheduler, is_in_turn, lock};
 
 pub(super) type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -58,7 +58,8 @@ impl Task {
 
     /// Gives it a turn.
     pub(super) fn run(self: Arc<Self>) {
-        self.state.store(RUNNING, Ordering::SeqCst);
+        // It sees what whoever woke it has done before.
+        self.state.swap(RUNNING, Ordering::SeqCst);
         WANTS_APART.set(false);
         if self.poll().is_ready() {
             self.state.store(OVER, Ordering::SeqCst);
@@ -72,11 +73,21 @@ impl Task {
         }
         self.state.store(QUEUED, Ordering::SeqCst);
         match WANTS_APART.take() {
-            true => drop(Handle::current().spawn_blocking(move || self.run())),
+            true => self.run_apart(),
             false => {
                 let scheduler = self.scheduler.clone();
-                scheduler.push_back(self);
+                scheduler.put_again(self);
             }
+        }
+    }
+
+    fn run_apart(self: Arc<Self>) {
+        let task = self.clone();
+        let started = catch_unwind(|| drop(Handle::current().spawn_blocking(move || task.run())));
+        if started.is_err() {
+            // The system has no thread to give: then in turn with the others.
+            let scheduler = self.scheduler.clone();
+            scheduler.put_again(self);
         }
     }
 
@@ -117,12 +128,15 @@ impl Wake for Task {
                     let scheduler = self.scheduler.clone();
                     return scheduler.hand_on(self);
                 }
-                Err(RUNNING) => {
-                    if self.state.compare_exchange(RUNNING, WOKEN, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                Err(OVER) => return,
+                // Woken already: written all the same, for whoever runs it to see what was
+                // done before this.
+                Err(state) => {
+                    let woken = if state == RUNNING { WOKEN } else { state };
+                    if self.state.compare_exchange(state, woken, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                         return;
                     }
                 }
-                Err(_) => return,
             }
         }
     }
@@ -134,12 +148,12 @@ impl Wake for Task {
 }
 
 /// Has the rest of this task's turn take place on a thread of its own, where it may
-/// compute for long and holds up nobody. False, and at once, where it is no task of a
-/// [`crate::Sandbox`].
+/// compute for long and holds up nobody. False, and at once, where it is on one already, or
+/// is no task of a [`crate::Sandbox`].
 pub async fn apart() -> bool {
     let mut asked = false;
     poll_fn(|context| {
-        if asked || !is_worker() {
+        if asked || !is_in_turn() {
             return Poll::Ready(asked);
         }
         asked = true;
@@ -150,7 +164,8 @@ pub async fn apart() -> bool {
     .await
 }
 
-/// Lets everyone have a turn who waits for one.
+/// Has those go first who wait for a turn: of this tenant all, of the others as many as
+/// have theirs meanwhile.
 pub async fn give_way() {
     let mut gave_way = false;
     poll_fn(|context| {

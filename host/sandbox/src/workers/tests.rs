@@ -129,18 +129,17 @@ fn a_worker_without_work_takes_over_what_waits_for_one_that_is_held_up() {
     let threads = Threads::start(2);
     let workers = threads.0.clone();
     let ended = threads.run(async move {
-        // Spawned on this thread, which goes on with nothing until they have ended; but
-        // for the first, which would go next here.
+        // Spawned on this thread, which goes on with nothing until they have ended.
         let (done, ends) = std::sync::mpsc::channel();
         for task in 0..10 {
             let done = done.clone();
             workers.spawn(&tenant("others"), async move { done.send(task).unwrap() });
         }
-        let mut ended: Vec<i32> = std::iter::from_fn(|| ends.recv_timeout(LONG).ok()).take(9).collect();
+        let mut ended: Vec<i32> = std::iter::from_fn(|| ends.recv_timeout(LONG).ok()).take(10).collect();
         ended.sort_unstable();
         ended
     });
-    assert_eq!(ended, (1..10).collect::<Vec<_>>());
+    assert_eq!(ended, (0..10).collect::<Vec<_>>());
 }
 
 #[test]
@@ -246,10 +245,64 @@ fn what_takes_place_apart_holds_up_nobody_on_the_one_worker() {
         held.recv().unwrap();
         // From the next wait on it is back among the others.
         give_way().await;
-        done.send(scheduler::is_worker()).unwrap();
+        done.send(scheduler::is_in_turn()).unwrap();
     });
     threads.run(async move { release.send(()).unwrap() });
     assert_eq!(ended.recv_timeout(LONG), Ok(true));
+}
+
+#[test]
+fn a_turn_that_does_not_end_keeps_no_task_of_another_worker() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let threads = Threads::start(2);
+    let ((begin, begun), (release, held)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+    threads.spawn("one", async move {
+        begin.send(()).unwrap();
+        let _ = held.recv();
+    });
+    begun.recv_timeout(LONG).unwrap();
+    for _ in 0..4 {
+        let held = Dropped(dropped.clone());
+        threads.spawn("one", async move {
+            let _held = held;
+            std::future::pending().await
+        });
+    }
+    threads.0.stop();
+    let stopped = Instant::now();
+    // From outside, tasks are spread over the workers.
+    while dropped.load(Ordering::SeqCst) < 2 {
+        assert!(stopped.elapsed() < SHUTDOWN / 2, "{} were dropped", dropped.load(Ordering::SeqCst));
+        std::thread::yield_now();
+    }
+    drop(release);
+    threads.0.wait();
+    assert_eq!(dropped.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn what_is_apart_is_dropped_as_well_whether_it_panics_or_all_is_stopped() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let threads = Threads::start(1);
+    let ((begin, begun), (release, held)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+    let (panics, stays) = (Dropped(dropped.clone()), Dropped(dropped.clone()));
+    threads.spawn("one", async move {
+        let _panics = panics;
+        apart().await;
+        panic!("as a test");
+    });
+    threads.spawn("one", async move {
+        let _stays = stays;
+        apart().await;
+        begin.send(()).unwrap();
+        let _ = held.recv();
+        std::future::pending().await
+    });
+    begun.recv_timeout(LONG).unwrap();
+    threads.0.stop();
+    drop(release);
+    threads.0.wait();
+    assert_eq!(dropped.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
