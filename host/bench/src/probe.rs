@@ -62,6 +62,17 @@ pub fn resident_bytes() -> anyhow::Result<u64> {
     Ok(kibibytes << 10)
 }
 
+/// What an allocator holds on to for a while has gone back by then: half a second in this
+/// program, see `.cargo/config.toml`.
+const SETTLES: Duration = Duration::from_millis(1_500);
+
+/// The same once nothing is left of what came before. As a baseline it would else be too
+/// high, and each guest too cheap.
+async fn settled_bytes() -> anyhow::Result<u64> {
+    tokio::time::sleep(SETTLES).await;
+    resident_bytes()
+}
+
 fn each(before: u64, after: u64, count: u32) -> f64 {
     after.saturating_sub(before) as f64 / f64::from(count)
 }
@@ -69,22 +80,22 @@ fn each(before: u64, after: u64, count: u32) -> f64 {
 async fn floor_residents(count: u32) -> anyhow::Result<f64> {
     let floor = Waiting::new(&guests::component("sleeper")?, count)?;
     let nap = json!({ "ms": NAP_MS }).to_string();
-    let before = resident_bytes()?;
+    let before = settled_bytes().await?;
     for _ in 0..count {
         let (floor, nap) = (floor.clone(), nap.clone());
         tokio::spawn(async move { floor.run(1, &nap, None).await });
     }
     tokio::time::sleep(Duration::from_millis(500 + u64::from(count) / 5)).await;
-    Ok(each(before, resident_bytes()?, count))
+    Ok(each(before, settled_bytes().await?, count))
 }
 
 async fn residents(count: u32) -> anyhow::Result<f64> {
     let host = ours::host(ours::in_memory(), &["sleeper", "fan-out"]).await?;
     // What a host takes once, however many guests there are.
     let _few = asleep(&host, 100).await?;
-    let before = resident_bytes()?;
+    let before = settled_bytes().await?;
     let _run = asleep(&host, count).await?;
-    Ok(each(before, resident_bytes()?, count))
+    Ok(each(before, settled_bytes().await?, count))
 }
 
 /// Few live at once, so that what is seen is not the memory of guests that were
@@ -96,13 +107,12 @@ async fn parked(count: u32) -> anyhow::Result<f64> {
     let host = ours::host(builder, &["sleeper", "fan-out"]).await?;
     // The pool keeps what these have touched.
     asleep(&host, 200).await?.cancel("warmed up").await?;
-    let before = resident_bytes()?;
-    // What starting so many at once takes for a moment is counted too, and shared by
-    // two trees: more than a parked guest takes, never less.
+    let before = settled_bytes().await?;
+    // What the host takes once is counted too, and shared by two trees: more than a parked
+    // guest takes, never less.
     let _run = asleep(&host, count).await?;
     let _other = asleep(&host, count).await?;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    Ok(each(before, resident_bytes()?, 2 * count))
+    Ok(each(before, settled_bytes().await?, 2 * count))
 }
 
 async fn floor_start(code: &Path) -> anyhow::Result<f64> {

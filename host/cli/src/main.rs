@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Parked agents cost less than half of what they do with the C library's; see
+/// What thousands of parked agents do not take goes back, which the C library keeps; see
 /// `docs/performance.md`. Cargo sets it up with `.cargo/config.toml` where it is run in this
 /// repository; built from elsewhere, it has its own defaults, which give back less.
 #[cfg(target_os = "linux")]
