@@ -136,7 +136,7 @@ async fn walk(plan: Arc<Plan>, mut calls: HostCalls, input: Payload) -> Result<P
 /// Asks for everything that can be asked for now. Runs that nothing stands between go
 /// in one call: each would wake the tree's driver and wait for it.
 async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<(), RunError> {
-    let mut runs: Vec<(NodeIx, SpawnRequest)> = Vec::new();
+    let mut runs: Vec<(NodeIx, Arc<SpawnRequest>)> = Vec::new();
     loop {
         let next = aside(plan.may_take_long(), || walk.ask()).await;
         for (node, verdict) in walk.take_verdicts() {
@@ -144,7 +144,7 @@ async fn ask_all(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls) -> Result<
         }
         let other = match next {
             Some(Ask::Run { node, request }) => {
-                runs.push((node, *request));
+                runs.push((node, request));
                 if runs.len() < AT_ONCE {
                     continue;
                 }
@@ -190,7 +190,7 @@ async fn spawn_runs(
     plan: &Plan,
     walk: &mut Walk,
     calls: &mut HostCalls,
-    runs: Vec<(NodeIx, SpawnRequest)>,
+    runs: Vec<(NodeIx, Arc<SpawnRequest>)>,
 ) -> Result<(), RunError> {
     let nodes: Vec<NodeIx> = runs.iter().map(|(node, _)| *node).collect();
     let asked = runs.into_iter().map(|(node, request)| (plan.nodes[node].id.clone(), request)).collect();
@@ -206,7 +206,7 @@ async fn spawn_runs(
 async fn carry_out(plan: &Plan, walk: &mut Walk, calls: &mut HostCalls, ask: Ask) -> Result<(), RunError> {
     let id = |node: NodeIx| &plan.nodes[node].id;
     match ask {
-        Ask::Run { node, request } => spawn_runs(plan, walk, calls, vec![(node, *request)]).await?,
+        Ask::Run { node, request } => spawn_runs(plan, walk, calls, vec![(node, request)]).await?,
         Ask::Group { node, group } => {
             let pleach_graph::walk::Group { members, key_prefix, join, size, agent_call } = *group;
             let group = NodeGroup { members, key_prefix, join, size, agent_call };

@@ -225,7 +225,7 @@ impl Host {
             ..SpawnRequest::new(agent, submission.input)
         };
         let resolve = |target: &str| shared.registry.resolve(&self.tenant, target);
-        let mut spawn = Spawn::resolved(request, resolve);
+        let mut spawn = Spawn::resolved(request.into(), resolve);
         if let Some(found) = found {
             spawn.resolution = found;
         }

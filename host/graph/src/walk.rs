@@ -30,11 +30,11 @@ use scope::Values;
 #[derive(Debug)]
 pub enum Ask {
     /// To be answered with [`Walk::spawned`].
-    Run { node: NodeIx, request: Box<SpawnRequest> },
+    Run { node: NodeIx, request: Arc<SpawnRequest> },
     /// To be answered with [`Walk::grouped`].
     Group { node: NodeIx, group: Box<Group> },
     /// To be answered with [`Walk::extended`]. `first` is the place of the first of them.
-    Extend { node: NodeIx, group: GroupId, first: u32, members: Vec<SpawnRequest> },
+    Extend { node: NodeIx, group: GroupId, first: u32, members: Vec<Arc<SpawnRequest>> },
     /// To be answered with [`Walk::cancelled`], with how many runs were.
     Cancel { node: NodeIx, requests: Vec<Cancel> },
     /// Has no answer: the group is decided.
@@ -51,7 +51,7 @@ pub enum Ask {
 /// A group to spawn.
 #[derive(Debug)]
 pub struct Group {
-    pub members: Vec<SpawnRequest>,
+    pub members: Vec<Arc<SpawnRequest>>,
     pub key_prefix: Arc<str>,
     pub join: JoinPolicy,
     pub size: Option<u32>,

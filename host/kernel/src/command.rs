@@ -163,7 +163,7 @@ pub enum Resolution {
 /// A request that is ready to be decided: its target has been looked up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spawn {
-    pub request: SpawnRequest,
+    pub request: Arc<SpawnRequest>,
     pub resolution: Resolution,
     /// What looking for each fallback has found.
     pub fallbacks: Vec<Resolution>,
@@ -172,8 +172,8 @@ pub struct Spawn {
 }
 
 impl Spawn {
-    pub fn new(request: SpawnRequest, resolution: Resolution) -> Self {
-        Self { request, resolution, fallbacks: Vec::new(), node_id: None }
+    pub fn new(request: impl Into<Arc<SpawnRequest>>, resolution: Resolution) -> Self {
+        Self { request: request.into(), resolution, fallbacks: Vec::new(), node_id: None }
     }
 }
 

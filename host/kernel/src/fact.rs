@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::budget::{Budget, Usage};
 use crate::command::{Fairness, JoinMode, SpawnRequest};
@@ -124,7 +126,7 @@ pub struct SpawnDecision {
     pub effective_scopes: Vec<Grant>,
     /// The runs themselves; empty where they were found again. With a `group_id` and
     /// no `group`, they are added to that group.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "write_runs")]
     pub runs: Vec<RunSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupSpec>,
@@ -143,7 +145,7 @@ pub struct SpawnDecision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
     pub plugin: Arc<PluginRef>,
-    pub request: SpawnRequest,
+    pub request: Arc<SpawnRequest>,
     /// The key it is known by, given or derived.
     pub spawn_key: Arc<str>,
     /// Whether the key was derived from the order of calls.
@@ -153,6 +155,38 @@ pub struct RunSpec {
     /// The plugins to go on with, in the order of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallbacks: Vec<Arc<PluginRef>>,
+}
+
+/// Writes runs as they would be written one by one. Neighbours mostly have the same plugin
+/// and limits, which are written out once.
+fn write_runs<S: Serializer>(runs: &[RunSpec], to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        plugin: &'a RawValue,
+        request: &'a SpawnRequest,
+        spawn_key: &'a str,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        key_derived: bool,
+        limits: &'a RawValue,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        fallbacks: &'a [Arc<PluginRef>],
+    }
+    let mut list = to.serialize_seq(Some(runs.len()))?;
+    let mut before: Option<(&RunSpec, Box<RawValue>, Box<RawValue>)> = None;
+    for run in runs {
+        let RunSpec { plugin, request, spawn_key, key_derived, limits, fallbacks } = run;
+        before.take_if(|(other, ..)| other.plugin != *plugin || other.limits != *limits);
+        let (_, plugin, limits) = match before {
+            Some(ref written) => written,
+            None => before.insert((run, raw(plugin)?, raw(limits)?)),
+        };
+        list.serialize_element(&Written { plugin, request, spawn_key, key_derived: *key_derived, limits, fallbacks })?;
+    }
+    list.end()
+}
+
+fn raw<T: Serialize, E: serde::ser::Error>(value: &T) -> Result<Box<RawValue>, E> {
+    serde_json::value::to_raw_value(value).map_err(E::custom)
 }
 
 /// What a group was admitted with.

@@ -5,9 +5,11 @@
 //! root's 128 bits come from outside.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant in milliseconds since 1970-01-01T00:00:00Z.
@@ -82,13 +84,12 @@ const DIGITS: usize = 10;
 impl Written {
     fn new(root: RootId) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
+        // Where each byte's two digits go, between the hyphens.
+        const AT: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
         let mut text = [b'-'; ROOT_LEN + ".g".len() + DIGITS];
-        let mut digit = 0;
-        for (at, slot) in text[..ROOT_LEN].iter_mut().enumerate() {
-            if !matches!(at, 8 | 13 | 18 | 23) {
-                *slot = HEX[(root.0 >> (124 - 4 * digit)) as usize & 15];
-                digit += 1;
-            }
+        for (byte, at) in root.0.to_be_bytes().into_iter().zip(AT) {
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 15)];
         }
         Self { text, len: ROOT_LEN }
     }
@@ -217,6 +218,13 @@ macro_rules! as_text {
             }
         }
 
+        /// As it is written, and cheaper than by way of `Display`.
+        impl From<$id> for String {
+            fn from(id: $id) -> Self {
+                id.written().as_str().to_owned()
+            }
+        }
+
         impl Serialize for $id {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.written().as_str())
@@ -225,10 +233,25 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $id {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(Text(PhantomData))
             }
         }
     )*};
+}
+
+/// Reads an identifier where it stands, without a copy of its text.
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = ParseIdError>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an identifier")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 as_text!(RootId, RunId, GroupId);
 

@@ -78,7 +78,7 @@ struct SavedRun {
     /// The same, of each fallback.
     #[serde(default, skip_serializing_if = "is_default")]
     fallbacks: Vec<usize>,
-    request: SpawnRequest,
+    request: Arc<SpawnRequest>,
     key: Arc<str>,
     #[serde(default, skip_serializing_if = "is_default")]
     key_derived: bool,

@@ -64,12 +64,12 @@ pub type Reply<T> = oneshot::Sender<Result<T, CallError>>;
 #[derive(Debug)]
 pub enum Call {
     SpawnRun {
-        request: SpawnRequest,
+        request: Arc<SpawnRequest>,
         site: CallSite,
         reply: Reply<Spawned>,
     },
     SpawnGroup {
-        members: Vec<SpawnRequest>,
+        members: Vec<Arc<SpawnRequest>>,
         key_prefix: Option<Arc<str>>,
         join: JoinPolicy,
         site: CallSite,
@@ -177,7 +177,7 @@ pub enum NodeCall {
     ExtendGroup {
         group: GroupId,
         first: u32,
-        members: Vec<SpawnRequest>,
+        members: Vec<Arc<SpawnRequest>>,
         asked: Asked,
         reply: Reply<Vec<RunId>>,
     },
@@ -216,14 +216,14 @@ pub enum NodeCall {
 #[derive(Debug)]
 pub struct NodeRun {
     pub node: Arc<str>,
-    pub request: SpawnRequest,
+    pub request: Arc<SpawnRequest>,
     pub site: CallSite,
 }
 
 /// A group that a node spawns.
 #[derive(Clone, Debug)]
 pub struct NodeGroup {
-    pub members: Vec<SpawnRequest>,
+    pub members: Vec<Arc<SpawnRequest>>,
     pub key_prefix: Arc<str>,
     pub join: JoinPolicy,
     /// How many members it will have, where these are only its first.

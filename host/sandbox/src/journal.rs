@@ -113,7 +113,7 @@ impl Asked {
         Self { call, what: what::SPAWN_RUN, hash: hash(request) }
     }
 
-    pub fn spawn_group(call: u32, members: &[SpawnRequest], key_prefix: Option<&str>, join: &JoinPolicy) -> Self {
+    pub fn spawn_group(call: u32, members: &[Arc<SpawnRequest>], key_prefix: Option<&str>, join: &JoinPolicy) -> Self {
         Self { call, what: what::SPAWN_GROUP, hash: hash(&(members, key_prefix, join)) }
     }
 

@@ -76,7 +76,13 @@ impl Driver {
         }
     }
 
-    fn spawn_run(&mut self, run: RunId, request: SpawnRequest, site: CallSite, reply: Reply<pleach_kernel::Spawned>) {
+    fn spawn_run(
+        &mut self,
+        run: RunId,
+        request: Arc<SpawnRequest>,
+        site: CallSite,
+        reply: Reply<pleach_kernel::Spawned>,
+    ) {
         let now = self.shared.clock.now();
         let asked = request.clone();
         let spawn = self.resolved(request);
@@ -95,7 +101,7 @@ impl Driver {
     fn spawn_group(
         &mut self,
         run: RunId,
-        members: Vec<SpawnRequest>,
+        members: Vec<Arc<SpawnRequest>>,
         key_prefix: Option<Arc<str>>,
         join: JoinPolicy,
         site: CallSite,
@@ -177,7 +183,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn resolved(&self, request: SpawnRequest) -> Spawn {
+    pub(super) fn resolved(&self, request: Arc<SpawnRequest>) -> Spawn {
         Spawn::resolved(request, |target| self.shared.registry.resolve(self.tree.tenant(), target))
     }
 
@@ -194,7 +200,7 @@ impl Driver {
         let timeout_ms = request.timeout_ms.take().unwrap_or(AGENT_CALL_TIMEOUT_MS);
         let key_prefix = request.spawn_key.take();
         let group = SpawnGroup {
-            members: vec![self.resolved(request)],
+            members: vec![self.resolved(request.into())],
             key_prefix,
             join: JoinPolicy { timeout_ms: Some(timeout_ms), ..JoinPolicy::default() },
             size: None,

@@ -187,20 +187,13 @@ impl Driver {
         });
     }
 
-    /// Lets out the answers that only had to wait for their events to be queued,
-    /// and those that need not wait at all.
+    /// Lets out what had to wait for its events to be on disk, where they are.
     pub(super) fn let_out(&mut self) {
-        for answer in std::mem::take(&mut self.answers) {
-            answer.send();
-        }
         let on_disk = self.durable_seq;
         while self.held.front().is_some_and(|(wanted, _)| *wanted <= on_disk) {
             if let Some((_, answer)) = self.held.pop_front() {
                 answer.send();
             }
-        }
-        if self.decides() {
-            stage::dispatch().in_scope(|| self.start_guests());
         }
     }
 }

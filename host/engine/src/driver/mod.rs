@@ -383,8 +383,20 @@ impl Driver {
             self.has_news |= self.tree.seq() > told + started;
         }
         self.stop_guests();
+        self.tell_guests();
         self.commit();
         self.let_out();
+    }
+
+    /// Answers guests, and starts some. What they are told is decided, and its events are the
+    /// next that are queued: writing them down takes time, in which guests do theirs.
+    fn tell_guests(&mut self) {
+        for answer in std::mem::take(&mut self.answers) {
+            answer.send();
+        }
+        if self.decides() {
+            stage::dispatch().in_scope(|| self.start_guests());
+        }
     }
 
     /// How many more guests of this tree may run.

@@ -115,7 +115,7 @@ impl Driver {
         self.answers.push(Answer::Ran(reply, answers));
     }
 
-    fn node_spawn(&self, node: &Arc<str>, request: SpawnRequest) -> Spawn {
+    fn node_spawn(&self, node: &Arc<str>, request: Arc<SpawnRequest>) -> Spawn {
         Spawn { node_id: Some(node.clone()), ..self.resolved(request) }
     }
 

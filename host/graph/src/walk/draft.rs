@@ -18,7 +18,7 @@ pub(super) const PAUSE_AFTER: usize = 1_000;
 pub(super) struct Draft {
     node: NodeIx,
     left: VecDeque<Member>,
-    members: Vec<SpawnRequest>,
+    members: Vec<Arc<SpawnRequest>>,
     then: Then,
 }
 
@@ -48,7 +48,7 @@ impl Walk {
     pub(super) fn go_on_with(&mut self, mut draft: Draft) {
         while let Some(member) = draft.left.pop_front() {
             match self.member(draft.node, member) {
-                Ok(request) => draft.members.push(request),
+                Ok(request) => draft.members.push(request.into()),
                 Err(error) => return self.give_up_draft(draft, error),
             }
             if self.is_pause_due() {

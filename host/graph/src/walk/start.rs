@@ -81,9 +81,8 @@ impl Walk {
     }
 
     fn begin_run(&mut self, node: NodeIx, run: &RunPlan) -> Result<(), RunError> {
-        let mut request = Box::new(self.request(run, &[])?);
-        request.spawn_key = Some(self.key(node));
-        self.asks.push_back(Ask::Run { node, request });
+        let request = SpawnRequest { spawn_key: Some(self.key(node)), ..self.request(run, &[])? };
+        self.asks.push_back(Ask::Run { node, request: request.into() });
         Ok(())
     }
 
@@ -92,7 +91,7 @@ impl Walk {
         let timeout_ms = Some(request.timeout_ms.take().unwrap_or(AGENT_CALL_TIMEOUT_MS));
         let join = pleach_kernel::JoinPolicy { timeout_ms, ..Default::default() };
         let key_prefix = self.key(node);
-        let group = Group { members: vec![request], key_prefix, join, size: None, agent_call: true };
+        let group = Group { members: vec![request.into()], key_prefix, join, size: None, agent_call: true };
         self.asks.push_back(Ask::Group { node, group: Box::new(group) });
         Ok(())
     }

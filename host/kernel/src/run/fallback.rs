@@ -51,7 +51,7 @@ pub(super) fn fallbacks(
 
 impl Spawn {
     /// A request whose target and fallbacks are looked up with `resolve`.
-    pub fn resolved(request: SpawnRequest, resolve: impl Fn(&str) -> Resolution) -> Self {
+    pub fn resolved(request: Arc<SpawnRequest>, resolve: impl Fn(&str) -> Resolution) -> Self {
         let resolution = resolve(&request.target);
         let fallbacks = request.fallbacks.iter().map(|name| resolve(name)).collect();
         Self { fallbacks, ..Self::new(request, resolution) }

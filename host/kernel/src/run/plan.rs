@@ -222,7 +222,7 @@ impl Tree {
         let failed = self.failure_of(planning.of, run, draft)?;
         let spec = &self.runs[failed].spec;
         // The plugin that it was pinned to is the one that runs again.
-        let request = SpawnRequest { spawn_key: None, ..spec.request.clone() };
+        let request = SpawnRequest { spawn_key: None, ..(*spec.request).clone() };
         let fallbacks = spec.fallbacks.iter().cloned().map(Resolution::Found).collect();
         let spawn = Spawn { fallbacks, ..Spawn::new(request, Resolution::Found(spec.plugin.clone())) };
         let admitted = self.admit(ACTION, planning.now, planning.caller, &spawn, &draft.batch)?;

@@ -9,6 +9,7 @@ use crate::event::Fact;
 use crate::fact::{GroupSpec, RunSpec, SpawnDecision};
 use crate::id::{GroupId, RunId, Timestamp};
 use crate::lineage::Lineage;
+use crate::scope::Grant;
 use crate::tree::{RunIx, Tree};
 
 pub(super) const ACTION: &str = "spawn_run";
@@ -166,17 +167,15 @@ impl Tree {
 }
 
 /// Each target, or one for all where all are the same.
-fn targets<'a>(runs: impl Iterator<Item = &'a RunSpec>) -> Vec<Arc<str>> {
-    one_for_all(runs.map(|run| run.request.target.clone()).collect())
+fn targets<'a>(runs: impl Iterator<Item = &'a RunSpec> + Clone) -> Vec<Arc<str>> {
+    one_for_all(runs.map(|run| &run.request.target))
 }
 
-fn scopes<'a>(runs: impl Iterator<Item = &'a RunSpec>) -> Vec<crate::scope::Grant> {
-    one_for_all(runs.map(|run| run.request.scopes.clone()).collect())
+fn scopes<'a>(runs: impl Iterator<Item = &'a RunSpec> + Clone) -> Vec<Grant> {
+    one_for_all(runs.map(|run| &run.request.scopes))
 }
 
-fn one_for_all<T: PartialEq>(mut list: Vec<T>) -> Vec<T> {
-    if list.windows(2).all(|pair| pair[0] == pair[1]) {
-        list.truncate(1);
-    }
-    list
+fn one_for_all<'a, T: Clone + PartialEq + 'a>(list: impl Iterator<Item = &'a T> + Clone) -> Vec<T> {
+    let all_equal = list.clone().zip(list.clone().skip(1)).all(|(one, next)| one == next);
+    list.take(if all_equal { 1 } else { usize::MAX }).cloned().collect()
 }

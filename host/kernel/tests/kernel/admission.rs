@@ -1,5 +1,7 @@
 //! The order of admission: the first check that fails is the answer.
 
+use std::sync::Arc;
+
 use pleach_kernel::*;
 
 use crate::scene::*;
@@ -23,7 +25,10 @@ struct Flaw {
 fn each_check_answers_before_the_later_ones() {
     let flaws = [
         Flaw { code: "feature_disabled", mend: |_, _, _, surface| *surface = Surface::Guest },
-        Flaw { code: "idempotency_conflict", mend: |_, _, spawn, _| spawn.request.spawn_key = Some("new".into()) },
+        Flaw {
+            code: "idempotency_conflict",
+            mend: |_, _, spawn, _| Arc::make_mut(&mut spawn.request).spawn_key = Some("new".into()),
+        },
         Flaw { code: "target_not_found", mend: |_, _, spawn, _| spawn.resolution = Resolution::NotPublished },
         Flaw { code: "target_not_published", mend: |_, _, spawn, _| spawn.resolution = found("a") },
         Flaw { code: "allowlist_empty", mend: |policy, _, _, _| policy.targets = vec!["b".into()] },
@@ -48,7 +53,10 @@ fn each_check_answers_before_the_later_ones() {
         Flaw { code: "max_depth", mend: |policy, _, _, _| policy.limits.max_depth = 1 },
         Flaw { code: "max_fanout", mend: |policy, _, _, _| policy.limits.max_fanout = 2 },
         Flaw { code: "max_children_total", mend: |policy, _, _, _| policy.limits.max_children_total = 2 },
-        Flaw { code: "budget_exhausted", mend: |_, _, spawn, _| spawn.request.budget.tokens = Some(10) },
+        Flaw {
+            code: "budget_exhausted",
+            mend: |_, _, spawn, _| Arc::make_mut(&mut spawn.request).budget.tokens = Some(10),
+        },
     ];
     for mended in 0..=flaws.len() {
         let expected = flaws.get(mended).map_or("admitted", |flaw| flaw.code);
@@ -206,12 +214,12 @@ fn a_root_is_bound_by_policy_and_by_no_allowlist() {
     };
     assert_eq!(open(|_, _, _| ()), "admitted");
     assert_eq!(open(|policy, _, _| policy.surfaces.api = false), "feature_disabled");
-    assert_eq!(open(|_, spawn, _| spawn.request.timeout_ms = Some(0)), "invalid_request");
+    assert_eq!(open(|_, spawn, _| Arc::make_mut(&mut spawn.request).timeout_ms = Some(0)), "invalid_request");
     assert_eq!(open(|_, spawn, _| spawn.resolution = Resolution::NotPublished), "target_not_published");
     assert_eq!(open(|policy, _, _| policy.scopes = scopes(&["spawn:*"])), "scope_exceeds_policy");
     assert_eq!(open(|policy, _, _| policy.limits.max_concurrency = 0), "quota_exceeded");
     let beyond = |policy: &mut Policy, spawn: &mut Spawn, _: &mut Surface| {
-        (policy.budget.tokens, spawn.request.budget.tokens) = (Some(5), Some(6));
+        (policy.budget.tokens, Arc::make_mut(&mut spawn.request).budget.tokens) = (Some(5), Some(6));
     };
     assert_eq!(open(beyond), "budget_exhausted");
     assert_eq!(open(|policy, _, _| policy.limits.max_depth = 0), "admitted", "0 is a legal limit");

@@ -1,5 +1,7 @@
 //! Fold: what is read back is what happened, or it is refused.
 
+use std::sync::Arc;
+
 use pleach_kernel::*;
 
 use crate::scene::*;
@@ -172,7 +174,9 @@ fn the_auditor_notices_a_broken_rule() {
     });
     assert!(revived.contains("nothing starts in a cancelled subtree"), "{revived}");
     let grown = broken(&|log| match &mut log[2].fact {
-        Fact::SpawnDecision(decision) => decision.runs[0].request.scopes = Grant::new(scopes(&["http.get:x"]), []),
+        Fact::SpawnDecision(decision) => {
+            Arc::make_mut(&mut decision.runs[0].request).scopes = Grant::new(scopes(&["http.get:x"]), [])
+        }
         fact => panic!("{fact:?}"),
     });
     assert!(grown.contains("authority never grows"), "{grown}");

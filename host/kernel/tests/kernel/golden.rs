@@ -164,7 +164,14 @@ fn spec() -> RunSpec {
         request.parent_close = ParentClose::Wait;
         request.priority = Priority::Low;
     });
-    RunSpec { plugin, request, spawn_key: "k".into(), key_derived: true, limits: Limits::SEED, fallbacks: Vec::new() }
+    RunSpec {
+        plugin,
+        request: request.into(),
+        spawn_key: "k".into(),
+        key_derived: true,
+        limits: Limits::SEED,
+        fallbacks: Vec::new(),
+    }
 }
 
 fn decision() -> SpawnDecision {
@@ -209,10 +216,29 @@ fn a_spawn_decision() {
 }
 
 #[test]
+fn runs_that_are_written_together_are_written_as_each_by_itself() {
+    let Resolution::Found(other) = found("b") else { panic!() };
+    let narrower = Limits { max_fanout: 1, ..Limits::SEED };
+    let plain = || RunSpec { request: child("a").into(), key_derived: false, ..spec() };
+    let runs = vec![
+        spec(),
+        plain(),
+        RunSpec { plugin: other.clone(), ..plain() },
+        RunSpec { plugin: other.clone(), limits: narrower, ..plain() },
+        RunSpec { limits: narrower, fallbacks: vec![other], ..plain() },
+        spec(),
+    ];
+    let text = serde_json::to_string(&SpawnDecision { runs: runs.clone(), ..decision() }).unwrap();
+    let each: Vec<String> = runs.iter().map(|run| serde_json::to_string(run).unwrap()).collect();
+    assert!(text.contains(&format!("\"runs\":[{}]", each.join(","))), "{text}");
+    assert_eq!(serde_json::from_str::<SpawnDecision>(&text).unwrap().runs, runs);
+}
+
+#[test]
 fn a_spawn_decision_with_fallbacks_and_a_tree_where_the_shortest_goes_first() {
     let Resolution::Found(plugin) = found("b") else { panic!() };
     let request = with(child("a"), |request| request.fallbacks = vec!["b@^1".into()]);
-    let run = RunSpec { request, key_derived: false, fallbacks: vec![plugin], ..spec() };
+    let run = RunSpec { request: request.into(), key_derived: false, fallbacks: vec![plugin], ..spec() };
     let (policy, budget) = (Arc::new(Policy::default()), Budget::default());
     let tree = TreeSpec { tenant: Tenant::default_tenant(), policy, budget, fairness: Fairness::ShortestFirst };
     check(

@@ -1,5 +1,7 @@
 //! Groups: all or nothing, and the same group for the same question.
 
+use std::sync::Arc;
+
 use pleach_kernel::*;
 
 use crate::scene::*;
@@ -18,15 +20,15 @@ fn either_every_member_is_admitted_or_none_is() {
     let flaws: [(&str, Flaw); 6] = [
         ("target_not_found", |spawn| spawn.resolution = Resolution::NotFound { hint: String::new() }),
         ("target_not_published", |spawn| spawn.resolution = Resolution::NotPublished),
-        ("scope_not_held", |spawn| spawn.request.scopes = Grant::new(scopes(&["http.get:x"]), [])),
-        ("budget_exhausted", |spawn| spawn.request.budget.tokens = Some(61)),
-        ("invalid_request", |spawn| spawn.request.timeout_ms = Some(0)),
-        ("invalid_request", |spawn| spawn.request.spawn_key = Some("mine".into())),
+        ("scope_not_held", |spawn| Arc::make_mut(&mut spawn.request).scopes = Grant::new(scopes(&["http.get:x"]), [])),
+        ("budget_exhausted", |spawn| Arc::make_mut(&mut spawn.request).budget.tokens = Some(61)),
+        ("invalid_request", |spawn| Arc::make_mut(&mut spawn.request).timeout_ms = Some(0)),
+        ("invalid_request", |spawn| Arc::make_mut(&mut spawn.request).spawn_key = Some("mine".into())),
     ];
     for (code, flaw) in flaws {
         let mut scene = Scene::under(|_, request| request.budget.tokens = Some(100));
         let mut group = members([child("a"), child("b"), child("c")]);
-        group.members[0].request.budget.tokens = Some(40);
+        Arc::make_mut(&mut group.members[0].request).budget.tokens = Some(40);
         flaw(&mut group.members[1]);
         let denial = scene.try_group(0, group).unwrap_err();
         assert_eq!(denial.code.as_str(), code);

@@ -1,5 +1,7 @@
 //! Lineage: where a run stands, and which node of a graph it was spawned for.
 
+use std::sync::Arc;
+
 use pleach_kernel::*;
 
 use crate::scene::*;
@@ -9,7 +11,7 @@ fn a_run_knows_where_it_stands() {
     let mut scene = Scene::new();
     let parent = scene.live(0, boss());
     let mut group = members([keyed("a", "x"), child("a")]);
-    group.members[0].request.spawn_key = None;
+    Arc::make_mut(&mut group.members[0].request).spawn_key = None;
     group.members.iter_mut().for_each(|member| member.node_id = Some("fan".into()));
     group.node_id = Some("fan".into());
     let spawned = scene.try_group(parent, group).unwrap();

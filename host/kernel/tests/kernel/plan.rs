@@ -88,7 +88,7 @@ fn a_retry_asks_for_the_same_once_more() {
     scene.fail(failed);
     scene.apply(vec![Action::Retry(name(failed))]);
     let spec = &scene.tree.runs()[2].spec;
-    assert_eq!(spec.request, SpawnRequest { spawn_key: None, ..request });
+    assert_eq!(*spec.request, SpawnRequest { spawn_key: None, ..request });
     assert_eq!(spec.plugin, scene.tree.runs()[1].spec.plugin, "by the plugin that it was pinned to");
 }
 

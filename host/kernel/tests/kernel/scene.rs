@@ -83,7 +83,7 @@ pub fn found(target: &str) -> Resolution {
 }
 
 pub fn ready(request: SpawnRequest) -> Spawn {
-    Spawn::resolved(request, found)
+    Spawn::resolved(request.into(), found)
 }
 
 pub fn members(requests: impl IntoIterator<Item = SpawnRequest>) -> SpawnGroup {

@@ -4,6 +4,8 @@
 //!
 //! Only form is checked here; `wire.rs` has the shapes.
 
+use std::sync::Arc;
+
 use pleach_kernel::{Denial, Query, SpawnRequest};
 
 use super::wire;
@@ -40,7 +42,8 @@ impl Host for Guest {
 
     async fn spawn_group(&mut self, request: GroupRequest) -> Result<SpawnedGroup, CallError> {
         const ACTION: &str = "spawn_group";
-        let members: Result<Vec<_>, _> = request.members.into_iter().map(wire::spawn_request).collect();
+        let members: Result<Vec<_>, _> =
+            request.members.into_iter().map(|member| wire::spawn_request(member).map(Arc::new)).collect();
         let members = self.formed(ACTION, members)?;
         let key_prefix = self.formed(ACTION, wire::name_option("key-prefix", request.key_prefix))?;
         let join = wire::join_policy(request.join);

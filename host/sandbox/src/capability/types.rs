@@ -35,13 +35,13 @@ pub(crate) fn run_error(error: &kernel::RunError) -> types::RunError {
 impl From<&kernel::Lineage> for types::Lineage {
     fn from(lineage: &kernel::Lineage) -> Self {
         Self {
-            run_id: lineage.run_id.to_string(),
-            root_run_id: lineage.root_run_id.to_string(),
-            parent_run_id: lineage.parent_run_id.map(|run| run.to_string()),
+            run_id: lineage.run_id.into(),
+            root_run_id: lineage.root_run_id.into(),
+            parent_run_id: lineage.parent_run_id.map(String::from),
             parent_node_id: lineage.parent_node_id.as_ref().map(|node| node.to_string()),
             depth: lineage.depth,
             spawn_key: lineage.spawn_key.as_ref().map(|key| key.to_string()),
-            group_id: lineage.group_id.map(|group| group.to_string()),
+            group_id: lineage.group_id.map(String::from),
             ordinal: lineage.ordinal,
             attempt: lineage.attempt,
             tenant: lineage.tenant.as_str().to_owned(),

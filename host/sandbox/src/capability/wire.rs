@@ -137,7 +137,7 @@ pub(super) fn cancel(request: wire::CancelRequest) -> Result<kernel::Cancel, Mal
 pub(super) fn spawned(spawned: &kernel::Spawned) -> wire::Spawned {
     let kernel::PolicySnapshot { policy_version, limits } = spawned.policy_snapshot;
     wire::Spawned {
-        run_id: spawned.run_id.to_string(),
+        run_id: spawned.run_id.into(),
         idempotent: spawned.idempotent,
         lineage: (&spawned.lineage).into(),
         effective_scopes: (&spawned.effective_scopes).into(),
@@ -191,7 +191,7 @@ pub(super) fn join_result(join: &kernel::JoinResult) -> wire::JoinResult {
 fn member_outcome(member: &kernel::MemberOutcome) -> wire::MemberOutcome {
     wire::MemberOutcome {
         ordinal: member.ordinal,
-        run_id: member.run_id.to_string(),
+        run_id: member.run_id.into(),
         status: run_status(member.status),
         output: member.output.as_ref().map(text),
         error: member.error.as_ref().map(run_error),

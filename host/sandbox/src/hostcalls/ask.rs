@@ -19,16 +19,17 @@ impl HostCalls {
     pub async fn spawn_run(&mut self, request: SpawnRequest) -> Result<Spawned, CallError> {
         let begun = self.begin(what::SPAWN_RUN, || Asked::spawn_run(0, &request).hash).await?;
         let site = self.site(begun.call, request.spawn_key.is_some());
-        self.made(begun, what::SPAWN_RUN, |reply| Call::SpawnRun { request, site, reply }).await
+        self.made(begun, what::SPAWN_RUN, |reply| Call::SpawnRun { request: request.into(), site, reply }).await
     }
 
     /// Spawns several runs, all or none.
     pub async fn spawn_group(
         &mut self,
-        members: Vec<SpawnRequest>,
+        members: impl IntoIterator<Item = impl Into<Arc<SpawnRequest>>>,
         key_prefix: Option<Arc<str>>,
         join: JoinPolicy,
     ) -> Result<SpawnedGroup, CallError> {
+        let members: Vec<Arc<SpawnRequest>> = members.into_iter().map(Into::into).collect();
         let hash = || Asked::spawn_group(0, &members, key_prefix.as_deref(), &join).hash;
         let begun = self.begin(what::SPAWN_GROUP, hash).await?;
         let site = self.site(begun.call, key_prefix.is_some());

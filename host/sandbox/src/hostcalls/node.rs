@@ -33,7 +33,7 @@ impl HostCalls {
 
     /// Spawns a run for each of some nodes, in one go: each is a call of its own, and
     /// is admitted or refused by itself.
-    pub async fn node_runs(&mut self, runs: Vec<(Arc<str>, SpawnRequest)>) -> Vec<Result<Spawned, CallError>> {
+    pub async fn node_runs(&mut self, runs: Vec<(Arc<str>, Arc<SpawnRequest>)>) -> Vec<Result<Spawned, CallError>> {
         let mut answers: Vec<Option<Result<Spawned, CallError>>> = Vec::with_capacity(runs.len());
         let mut asked = Vec::with_capacity(runs.len());
         let mut is_past = true;
@@ -87,7 +87,7 @@ impl HostCalls {
         node: &Arc<str>,
         group: GroupId,
         first: u32,
-        members: Vec<SpawnRequest>,
+        members: Vec<Arc<SpawnRequest>>,
     ) -> Result<Vec<RunId>, CallError> {
         let (begun, asked) = self.begin_recorded(what::EXTEND_GROUP, &(group, first, &members)).await?;
         if let Some(answer) = begun.answer {
@@ -167,6 +167,6 @@ impl HostCalls {
     }
 }
 
-fn group_hash(members: &[SpawnRequest], key_prefix: &str, join: &JoinPolicy) -> u64 {
+fn group_hash(members: &[Arc<SpawnRequest>], key_prefix: &str, join: &JoinPolicy) -> u64 {
     Asked::spawn_group(0, members, Some(key_prefix), join).hash
 }

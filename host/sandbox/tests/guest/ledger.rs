@@ -279,7 +279,9 @@ impl State {
                 let index = self.make(site, what::SPAWN_RUN);
                 let _ = reply.send(Ok(spawned(index, site.keyless)));
             }
-            Call::SpawnGroup { members, key_prefix, join, site, reply } if members.iter().any(refused) => {
+            Call::SpawnGroup { members, key_prefix, join, site, reply }
+                if members.iter().any(|member| refused(member)) =>
+            {
                 let asked = Asked::spawn_group(site.call, &members, key_prefix.as_deref(), &join);
                 let _ = reply.send(self.refuse(asked));
             }

@@ -56,7 +56,7 @@ impl Kernel {
         let every = || vec!["spawn:*".parse().expect("a scope")];
         let policy = Policy { targets: vec!["*".into()], scopes: every(), ..Policy::default() };
         let mut graph = spawn("graph", None);
-        graph.request.scopes = Grant::new(every(), every());
+        Arc::make_mut(&mut graph.request).scopes = Grant::new(every(), every());
         let submit = Submit { spawn: graph, limits: Limits::CEILING, fairness: Default::default() };
         let (tenant, policy) = (Tenant::default_tenant(), Arc::new(policy));
         let tree = Tree::open(Timestamp(1_000), ROOT, tenant, policy, Surface::Graph, submit).expect("it is allowed");
@@ -81,7 +81,7 @@ impl Kernel {
     fn group(&mut self, target: &str, node: &str, members: usize) -> Vec<u32> {
         let member = |_| {
             let mut member = spawn(target, Some(node));
-            member.request.spawn_key = None;
+            Arc::make_mut(&mut member.request).spawn_key = None;
             member
         };
         let group = SpawnGroup {

@@ -1,5 +1,7 @@
 //! Replays: a guest that is run again asks what it has asked before.
 
+use std::sync::Arc;
+
 use pleach_kernel::{Evaluate, RunId, Spawn, SpawnGroup, Spawned, SpawnedGroup};
 
 use super::walk::Simulation;
@@ -45,7 +47,7 @@ impl Simulation<'_> {
                 let again = self.tree.replayed_spawn(caller, call, spawn);
                 assert_eq!(again, lasts.then(|| Ok((**answer).clone())));
                 let mut other = (**spawn).clone();
-                other.request.spawn_key = Some("another".into());
+                Arc::make_mut(&mut other.request).spawn_key = Some("another".into());
                 let other = self.tree.replayed_spawn(caller, call, &other);
                 assert_eq!(other.map(|answer| answer.is_err()), lasts.then_some(true));
             }

@@ -118,7 +118,7 @@ pub fn keyed(dice: &mut Dice) -> Spawn {
     };
     let mut same = Dice::new(key + 100 * u64::from(dice.one_in(8)));
     let mut spawn = spawn(&mut same);
-    spawn.request.spawn_key = Some(format!("k{key}").into());
+    Arc::make_mut(&mut spawn.request).spawn_key = Some(format!("k{key}").into());
     spawn
 }
 
