@@ -108,6 +108,11 @@ fn take(share: &Option<Share>, taken: &AtomicU64, amount: u64) -> Result<(), Exh
 }
 
 impl Pools {
+    /// Whether nothing limits any run.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The meter of a run that starts; none where nothing limits it.
     pub(crate) fn meter(&mut self, tree: &Tree, run: RunId) -> Option<Arc<RunMeter>> {
         let mut pool = |dimension: Dimension| {

@@ -252,6 +252,11 @@ impl Tree {
         self.fresh.push(event);
     }
 
+    /// What was decided and is not taken yet, in order.
+    pub fn decided(&self) -> &[Event] {
+        &self.fresh
+    }
+
     /// What was decided since the last time, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.fresh)

@@ -38,7 +38,7 @@ pub(super) struct Guest {
     _place: Option<Place>,
 }
 
-/// A run that was decided to start, and starts once that is queued.
+/// A run that was decided to start.
 pub(super) struct Starting {
     pub run: RunId,
     pub code: Code,
@@ -54,11 +54,16 @@ pub(super) struct Starting {
 }
 
 impl Driver {
-    /// Decides which ready runs start: those whose code is there, while the
-    /// tree, the tenant and the host have places. How many those are.
+    /// Starts ready runs: those whose code is there, while the tree, the tenant and the host
+    /// have places. How many those are.
     pub(super) fn start_ready(&mut self, now: Timestamp) -> u64 {
         let mut started = 0;
-        while self.start_some(now, &mut started) {}
+        let mut is_more = true;
+        while is_more {
+            is_more = self.start_some(now, &mut started);
+            // The first of many run while others are decided on.
+            self.start_guests();
+        }
         // What nobody here has use for is the next one's.
         self.granted.clear();
         self.line_up();
@@ -70,7 +75,7 @@ impl Driver {
         started
     }
 
-    /// Starts a few ready runs, or has them fail where their plugin's circuit is open.
+    /// Decides to start a few ready runs, or has them fail where their plugin's circuit is open.
     /// Whether there may be more to start.
     fn start_some(&mut self, now: Timestamp, started: &mut u64) -> bool {
         let startable = self.startable();
@@ -158,7 +163,7 @@ impl Driver {
         }
     }
 
-    /// Starts what was decided to start; its events are queued by now.
+    /// Starts what was decided to start; its events are the next that are queued.
     pub(super) fn start_guests(&mut self) {
         for starting in std::mem::take(&mut self.starting) {
             let Starting { run: id, code, permit, place, replay, journal_len, meter, trial } = starting;

@@ -43,7 +43,6 @@ impl Driver {
         if (events.is_empty() && self.journals.is_empty()) || self.broken.is_some() {
             return;
         }
-        self.note_decisions(&events);
         let journals = std::mem::take(&mut self.journals);
         let append = stage::serialise().in_scope(|| append(&self.tree, self.queued_seq, &events, journals));
         self.queued_seq = self.tree.seq();
@@ -114,10 +113,11 @@ impl Driver {
         self.snapshot_seq = seq;
     }
 
-    /// What decisions mean for the meters of running guests.
-    fn note_decisions(&mut self, events: &[Event]) {
+    /// What decisions mean for the meters of running guests: before these are told, or one
+    /// could use what it has just given to a child.
+    pub(super) fn note_decisions(&mut self) {
         let moved = |event: &Event| matches!(event.fact, Fact::Budget(_) | Fact::SpawnDecision(_));
-        if events.iter().any(moved) {
+        if !self.pools.is_empty() && self.tree.decided().iter().any(moved) {
             self.pools.refresh(&self.tree);
         }
     }

@@ -373,6 +373,8 @@ impl Driver {
                 // Joins that are decided now free places, and starting fills them.
                 self.resume_waiting(now);
             });
+            self.note_decisions();
+            self.answer_guests();
             stage::dispatch().in_scope(|| {
                 self.park_waiting();
                 self.start_woken();
@@ -382,20 +384,18 @@ impl Driver {
             // waits for a start.
             self.has_news |= self.tree.seq() > told + started;
         }
+        self.note_decisions();
+        self.answer_guests();
         self.stop_guests();
-        self.tell_guests();
         self.commit();
         self.let_out();
     }
 
-    /// Answers guests, and starts some. What they are told is decided, and its events are the
-    /// next that are queued: writing them down takes time, in which guests do theirs.
-    fn tell_guests(&mut self) {
-        for answer in std::mem::take(&mut self.answers) {
+    /// What guests are told is decided, and its events are the next that are queued: writing
+    /// them down takes time, in which guests do theirs.
+    fn answer_guests(&mut self) {
+        for answer in self.answers.drain(..) {
             answer.send();
-        }
-        if self.decides() {
-            stage::dispatch().in_scope(|| self.start_guests());
         }
     }
 
