@@ -1,9 +1,10 @@
 //! The task that owns one tree.
 //!
 //! A loop takes everything that waits in the mailbox, has the kernel decide on
-//! it, queues the events in the store, and only then lets answers out and
-//! starts and stops guests. What leaves the host (a result, an event, the
-//! answer to whoever operates it) waits until its events are on disk.
+//! it, answers, starts and stops guests, and queues the events in the store
+//! before it looks at anything that comes of that. What leaves the host (a
+//! result, an event, the answer to whoever operates it) waits until its events
+//! are on disk.
 
 mod alarm;
 pub(crate) mod calls;
@@ -148,7 +149,7 @@ pub(crate) struct Driver {
     journals: Journals,
     /// Effects that wait until what leads to them is on disk.
     intents: VecDeque<Intent>,
-    /// Answers to guests that go out once their events are queued.
+    /// Answers to guests that go out in this turn, before its events are queued.
     answers: Vec<Answer>,
     /// Answers to operators by the seq that has to be on disk first.
     held: VecDeque<(u64, Answer)>,
