@@ -16,7 +16,7 @@ fn program(mut calls: HostCalls, input: Value) -> Running {
         for asked in input.as_array().unwrap() {
             let refused = match asked["members"].as_array() {
                 Some(members) => {
-                    let members = members.iter().cloned().map(request);
+                    let members = members.iter().cloned().map(request).collect();
                     let prefix = asked["key_prefix"].as_str().map(Into::into);
                     calls.spawn_group(members, prefix, Default::default()).await.err()
                 }

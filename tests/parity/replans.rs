@@ -36,7 +36,7 @@ edges:
             calls.agent_call(begin).await.map_err(failed)?;
             let mut ops = ["return", "fail"];
             for key in ["work", "work#2"] {
-                let members = ops.iter().map(|op| request(member(op)));
+                let members = ops.iter().map(|op| request(member(op))).collect();
                 let group = calls.spawn_group(members, Some(key.into()), Default::default()).await.map_err(failed)?;
                 if calls.join(group.group_id).await.map_err(failed)?.failure_count > 0 {
                     calls.evaluate(None, None, None).await.map_err(failed)?;

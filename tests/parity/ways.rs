@@ -276,7 +276,7 @@ pub fn request(request: Value) -> SpawnRequest {
 
 /// Spawns a group with the key `all` and joins it.
 pub async fn join_all(calls: &mut HostCalls, members: Value, join: Value) -> Result<JoinResult, RunError> {
-    let members = members.as_array().unwrap().iter().cloned().map(request);
+    let members = members.as_array().unwrap().iter().cloned().map(request).collect();
     let join: JoinPolicy = serde_json::from_value(join).unwrap();
     let group = calls.spawn_group(members, Some("all".into()), join).await.map_err(failed)?;
     calls.join(group.group_id).await.map_err(failed)

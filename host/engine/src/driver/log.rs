@@ -36,8 +36,8 @@ async fn encoded(tree: Tree) -> Option<Vec<u8>> {
 }
 
 impl Driver {
-    /// Queues in the store what was decided since the last time. From here on
-    /// the decision stands in order, and guests may be told.
+    /// Queues in the store what was decided since the last time. Guests were told of it in
+    /// this turn; what they do of that comes after it.
     pub(super) fn commit(&mut self) {
         let events = self.tree.take_events();
         if (events.is_empty() && self.journals.is_empty()) || self.broken.is_some() {

@@ -375,6 +375,7 @@ impl Driver {
                 self.resume_waiting(now);
             });
             self.note_decisions();
+            self.stop_guests();
             self.answer_guests();
             stage::dispatch().in_scope(|| {
                 self.park_waiting();
@@ -395,7 +396,7 @@ impl Driver {
     /// What guests are told is decided, and its events are the next that are queued: writing
     /// them down takes time, in which guests do theirs.
     fn answer_guests(&mut self) {
-        for answer in self.answers.drain(..) {
+        for answer in std::mem::take(&mut self.answers) {
             answer.send();
         }
     }

@@ -130,7 +130,7 @@ async fn act_out(calls: &mut HostCalls, act: Act) -> Result<(), RunError> {
     let done = match act {
         Act::Sleep(ms) => calls.sleep_ms(ms).await,
         Act::Group(children) => {
-            let members = children.iter().flat_map(|(count, child)| vec![child.request(); *count]);
+            let members = children.iter().flat_map(|(count, child)| vec![child.request(); *count]).collect();
             match calls.spawn_group(members, None, JoinPolicy::default()).await {
                 Ok(spawned) => calls.join(spawned.group_id).await.map(drop),
                 Err(error) => Err(error),

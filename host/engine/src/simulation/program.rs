@@ -179,7 +179,7 @@ impl Execution {
                 })
             }
             Op::Group { members, mode, quorum, timeout_ms, key } => {
-                let members = members.iter().map(Child::request);
+                let members = members.iter().map(Child::request).collect();
                 let join = JoinPolicy { mode, quorum, timeout_ms };
                 calls.spawn_group(members, key.map(Arc::from), join).await.map(|spawned| {
                     self.groups.push(spawned.group_id);

@@ -25,7 +25,7 @@ impl HostCalls {
     /// Spawns several runs, all or none.
     pub async fn spawn_group(
         &mut self,
-        members: impl IntoIterator<Item = impl Into<Arc<SpawnRequest>>>,
+        members: Vec<impl Into<Arc<SpawnRequest>>>,
         key_prefix: Option<Arc<str>>,
         join: JoinPolicy,
     ) -> Result<SpawnedGroup, CallError> {

@@ -159,7 +159,7 @@ impl Scheduler {
         match self.here() {
             Some(here) if is_in_turn() => {
                 let others_wait = self.put(here, |queue| {
-                    queue.hand_on(task.line, task.is_new(), task.lets_pass, task);
+                    queue.hand_on(task.line, task.lets_pass, task);
                     queue.waiting() > 0
                 });
                 if others_wait == Some(true) {
@@ -168,7 +168,7 @@ impl Scheduler {
             }
             here => {
                 let home = here.unwrap_or_else(|| task.home.load(SeqCst));
-                self.put(home, |queue| queue.push(task.line, task.is_new(), task));
+                self.put(home, |queue| queue.push(task.line, task));
                 if !self.wake(home) {
                     self.wake_one();
                 }
@@ -182,7 +182,7 @@ impl Scheduler {
         let Some(here) = self.here().filter(|_| task.lets_pass == 0) else { return self.hand_on(task) };
         let others_wait = self.put(here, |queue| {
             let others_wait = queue.waiting() > 0;
-            queue.push(task.line, task.is_new(), task);
+            queue.push(task.line, task);
             others_wait
         });
         // To wake another worker for what this one goes on with next would only move it.
@@ -265,7 +265,7 @@ impl Scheduler {
         let mut half = half.into_iter();
         let first = half.next();
         if half.len() > 0 {
-            self.put(here, |queue| half.for_each(|task| queue.push(task.line, task.is_new(), task)));
+            self.put(here, |queue| half.for_each(|task| queue.push(task.line, task)));
         }
         first
     }
@@ -298,15 +298,10 @@ impl Scheduler {
             match self.next(here) {
                 Some(task) => {
                     task.home.store(here, SeqCst);
-                    let turn = Instant::now();
                     IN_TURN.set(true);
                     task.run();
                     IN_TURN.set(false);
-                    let now = Instant::now();
-                    if let Some(queue) = lock(&worker.queue).as_mut() {
-                        queue.ended(now.duration_since(turn));
-                    }
-                    if now.duration_since(begun) >= BETWEEN_TIMERS {
+                    if begun.elapsed() >= BETWEEN_TIMERS {
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -39,8 +39,6 @@ pub(super) struct Task {
     /// The worker that has polled it last.
     pub(super) home: AtomicUsize,
     state: AtomicU8,
-    /// It has had a turn.
-    begun: AtomicBool,
     /// Locked while it is polled. None once it is over.
     future: Mutex<Option<BoxFuture>>,
 }
@@ -55,20 +53,13 @@ impl Task {
         future: BoxFuture,
     ) -> Arc<Self> {
         let (born, home, state) = (home, AtomicUsize::new(home), AtomicU8::new(QUEUED));
-        let begun = AtomicBool::new(false);
-        Arc::new(Self { scheduler, line, lets_pass, born, home, state, begun, future: Mutex::new(Some(future)) })
-    }
-
-    /// Whether it has not had a turn yet.
-    pub(super) fn is_new(&self) -> bool {
-        !self.begun.load(Ordering::Relaxed)
+        Arc::new(Self { scheduler, line, lets_pass, born, home, state, future: Mutex::new(Some(future)) })
     }
 
     /// Gives it a turn.
     pub(super) fn run(self: Arc<Self>) {
         // It sees what whoever woke it has done before.
         self.state.swap(RUNNING, Ordering::SeqCst);
-        self.begun.store(true, Ordering::Relaxed);
         WANTS_APART.set(false);
         if self.poll().is_ready() {
             self.state.store(OVER, Ordering::SeqCst);
