@@ -5,9 +5,10 @@
 
 mod failing;
 mod fair;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ enum Act {
     Group(Vec<(usize, Child)>),
     /// Fails with this code, and whether another try may mend it.
     Fail(String, bool),
+    /// Waits for what never comes, and asks the host nothing: it ends where it is interrupted.
+    Hang,
 }
 
 /// A run to spawn, or to submit.
@@ -136,6 +139,7 @@ async fn act_out(calls: &mut HostCalls, act: Act) -> Result<(), RunError> {
                 Err(error) => Err(error),
             }
         }
+        Act::Hang => return pending().await,
         Act::Fail(code, retryable) => return Err(RunError { retryable, ..RunError::new(&code, "as told") }),
     };
     done.map_err(|error| match error {
