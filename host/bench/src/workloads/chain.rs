@@ -42,7 +42,7 @@ pub async fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     )
     .await?;
     ours::close(host).await?;
-    Ok(vec![Row::compared("W3", format!("chain, {DEPTH} deep"), "ms", &pairs, Goal::TimesFloor(2.0))?.known_off(2.5)])
+    Ok(vec![Row::compared("W3", format!("chain, {DEPTH} deep"), "ms", &pairs, Goal::TimesFloor(2.0))?.known_off(1.6)])
 }
 
 fn reached(output: &serde_json::Value) -> anyhow::Result<()> {

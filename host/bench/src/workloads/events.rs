@@ -84,7 +84,7 @@ pub async fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     ours::close(host).await?;
     threads.shutdown_background();
     Ok(vec![
-        Row::compared("W6", "progress event, median", "µs", &middle, Goal::TimesFloor(2.0))?.known_off(2.5),
+        Row::compared("W6", "progress event, median", "µs", &middle, Goal::TimesFloor(2.0))?.known_off(1.6),
         Row::compared("W6", "progress event, 99th percentile", "µs", &worst, Goal::TimesFloor(2.0))?.known_off(1.5),
     ])
 }

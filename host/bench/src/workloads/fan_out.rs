@@ -32,7 +32,7 @@ pub async fn in_memory(scale: &Scale) -> anyhow::Result<Vec<Row>> {
         .await?;
         rows.push(
             Row::compared("W1", format!("fan-out of {count}"), "µs a child", &pairs, Goal::TimesFloor(2.0))?
-                .known_off(2.5),
+                .known_off(2.2),
         );
     }
     ours::close(host).await?;

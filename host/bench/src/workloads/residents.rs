@@ -24,10 +24,7 @@ pub async fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
         for _ in 0..scale.rounds.count {
             parked.pleach.push(Probe::ask(&["parked", &count])? / KIB);
         }
-        rows.push(
-            Row::alone("W7", format!("{count} parked out"), "KiB each", &parked.pleach, Goal::AtMost(4.0))?
-                .known_off(2.0),
-        );
+        rows.push(Row::alone("W7", format!("{count} parked out"), "KiB each", &parked.pleach, Goal::AtMost(4.0))?);
     }
     Ok(rows)
 }
