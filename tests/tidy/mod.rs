@@ -108,8 +108,7 @@ const LINES: usize = 500;
 
 /// Longer all the same, with the length that they may not go beyond. Lower a
 /// number when you shorten a file; never raise one.
-const LONGER: &[(&str, usize)] =
-    &[("host/kernel/tests/kernel/golden.rs", 520), ("host/kernel/tests/kernel/join.rs", 535)];
+const LONGER: &[(&str, usize)] = &[("host/kernel/tests/kernel/join.rs", 535)];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::budget::{Budget, Usage};
 use crate::command::{Fairness, JoinMode, SpawnRequest};
@@ -141,52 +141,60 @@ pub struct SpawnDecision {
     pub tree: Option<TreeSpec>,
 }
 
-/// What a run was admitted with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a run was admitted with; [`WrittenRun`] is how it is written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct RunSpec {
     pub plugin: Arc<PluginRef>,
     pub request: Arc<SpawnRequest>,
     /// The key it is known by, given or derived.
     pub spawn_key: Arc<str>,
     /// Whether the key was derived from the order of calls.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub key_derived: bool,
     pub limits: Limits,
     /// The plugins to go on with, in the order of the request.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub fallbacks: Vec<Arc<PluginRef>>,
 }
 
-/// Writes runs as they would be written one by one. Neighbours mostly have the same plugin
-/// and limits, which are written out once.
-fn write_runs<S: Serializer>(runs: &[RunSpec], to: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        plugin: &'a RawValue,
-        request: &'a SpawnRequest,
-        spawn_key: &'a str,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        key_derived: bool,
-        limits: &'a RawValue,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        fallbacks: &'a [Arc<PluginRef>],
-    }
-    let mut list = to.serialize_seq(Some(runs.len()))?;
-    let mut before: Option<(&RunSpec, Box<RawValue>, Box<RawValue>)> = None;
-    for run in runs {
-        let RunSpec { plugin, request, spawn_key, key_derived, limits, fallbacks } = run;
-        before.take_if(|(other, ..)| other.plugin != *plugin || other.limits != *limits);
-        let (_, plugin, limits) = match before {
-            Some(ref written) => written,
-            None => before.insert((run, raw(plugin)?, raw(limits)?)),
-        };
-        list.serialize_element(&Written { plugin, request, spawn_key, key_derived: *key_derived, limits, fallbacks })?;
-    }
-    list.end()
+/// A run, with its plugin and limits as they are or written out before.
+#[derive(Serialize)]
+struct WrittenRun<'a, P, L> {
+    plugin: &'a P,
+    request: &'a SpawnRequest,
+    spawn_key: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    key_derived: bool,
+    limits: &'a L,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    fallbacks: &'a [Arc<PluginRef>],
 }
 
-fn raw<T: Serialize, E: serde::ser::Error>(value: &T) -> Result<Box<RawValue>, E> {
-    serde_json::value::to_raw_value(value).map_err(E::custom)
+impl<'a, P, L> WrittenRun<'a, P, L> {
+    fn of(run: &'a RunSpec, plugin: &'a P, limits: &'a L) -> Self {
+        let RunSpec { plugin: _, request, spawn_key, key_derived, limits: _, fallbacks } = run;
+        Self { plugin, request, spawn_key, key_derived: *key_derived, limits, fallbacks }
+    }
+}
+
+/// Neighbours mostly have the same plugin and limits, which are written out once.
+fn write_runs<S: Serializer>(runs: &[RunSpec], to: S) -> Result<S::Ok, S::Error> {
+    let mut list = to.serialize_seq(Some(runs.len()))?;
+    if let [run] = runs {
+        list.serialize_element(&WrittenRun::of(run, &run.plugin, &run.limits))?;
+        return list.end();
+    }
+    let raw = |text: serde_json::Result<Box<RawValue>>| text.map_err(serde::ser::Error::custom);
+    let mut before: Option<(&RunSpec, Box<RawValue>, Box<RawValue>)> = None;
+    for run in runs {
+        before.take_if(|(other, ..)| other.plugin != run.plugin || other.limits != run.limits);
+        let (_, plugin, limits) = match before {
+            Some(ref written) => written,
+            None => before.insert((run, raw(to_raw_value(&run.plugin))?, raw(to_raw_value(&run.limits))?)),
+        };
+        list.serialize_element(&WrittenRun::of(run, plugin, limits))?;
+    }
+    list.end()
 }
 
 /// What a group was admitted with.
@@ -420,4 +428,34 @@ pub struct BudgetMove {
     /// Whether this is the end of the account.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lineage::Role;
+
+    #[test]
+    fn runs_that_are_written_together_are_written_as_each_by_itself() {
+        let plugin =
+            |name: &str| PluginRef { name: name.into(), version: "1".into(), digest: "d".into(), role: Role::Agent };
+        let run = |name: &str, max_fanout, fallbacks: &[&str]| RunSpec {
+            plugin: plugin(name).into(),
+            request: SpawnRequest::new(name, Payload::null()).into(),
+            spawn_key: "k".into(),
+            key_derived: max_fanout > 1,
+            limits: Limits { max_fanout, ..Limits::SEED },
+            fallbacks: fallbacks.iter().map(|name| plugin(name).into()).collect(),
+        };
+        let runs = [run("a", 2, &[]), run("a", 2, &["b"]), run("b", 2, &[]), run("b", 1, &[]), run("a", 2, &[])];
+        let written = |runs: &[RunSpec]| {
+            let mut text = Vec::new();
+            write_runs(runs, &mut serde_json::Serializer::new(&mut text)).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let each: Vec<String> = runs.iter().map(|run| written(std::slice::from_ref(run))).collect();
+        let each: Vec<&str> = each.iter().map(|list| &list[1..list.len() - 1]).collect();
+        assert_eq!(written(&runs), format!("[{}]", each.join(",")));
+        assert_eq!(serde_json::from_str::<Vec<RunSpec>>(&written(&runs)).unwrap(), runs);
+    }
 }

@@ -374,9 +374,7 @@ impl Driver {
                 // Joins that are decided now free places, and starting fills them.
                 self.resume_waiting(now);
             });
-            self.note_decisions();
-            self.stop_guests();
-            self.answer_guests();
+            self.tell_guests();
             stage::dispatch().in_scope(|| {
                 self.park_waiting();
                 self.start_woken();
@@ -386,16 +384,16 @@ impl Driver {
             // waits for a start.
             self.has_news |= self.tree.seq() > told + started;
         }
-        self.note_decisions();
-        self.answer_guests();
-        self.stop_guests();
+        self.tell_guests();
         self.commit();
         self.let_out();
     }
 
     /// What guests are told is decided, and its events are the next that are queued: writing
-    /// them down takes time, in which guests do theirs.
-    fn answer_guests(&mut self) {
+    /// them down takes time, in which guests do theirs. Who is to stop learns it first.
+    fn tell_guests(&mut self) {
+        self.note_decisions();
+        self.stop_guests();
         for answer in std::mem::take(&mut self.answers) {
             answer.send();
         }

@@ -164,14 +164,8 @@ fn spec() -> RunSpec {
         request.parent_close = ParentClose::Wait;
         request.priority = Priority::Low;
     });
-    RunSpec {
-        plugin,
-        request: request.into(),
-        spawn_key: "k".into(),
-        key_derived: true,
-        limits: Limits::SEED,
-        fallbacks: Vec::new(),
-    }
+    let request = Arc::new(request);
+    RunSpec { plugin, request, spawn_key: "k".into(), key_derived: true, limits: Limits::SEED, fallbacks: Vec::new() }
 }
 
 fn decision() -> SpawnDecision {
@@ -213,25 +207,6 @@ fn a_spawn_decision() {
             {"seq":7,"at":1000000,"run_id":"00000000-0000-feed-0000-000000000000","event":"orchestration.spawn_decision","surface":"guest","visibility":"client",
             "data":{"target":["a"],"spawned_run_ids":["00000000-0000-feed-0000-000000000000.1"],"group_id":"00000000-0000-feed-0000-000000000000.g0","idempotent":false,"effective_scopes":[{"use":[],"delegate":[]}],"runs":[{"plugin":{"name":"a","version":"1.0.0","digest":"sha256:00","role":"agent"},"request":{"target":"a@^1","input":{"n": 1.0},"spawn_key":"k","scopes":{"use":["fs.read:x"],"delegate":["llm:*"]},"timeout_ms":5,"retry":{"max_attempts":3,"backoff":"exponential","initial_ms":10,"max_ms":100,"jitter":0.1},"budget":{"tokens":9,"cpu_ms":8},"parent_close":"wait","priority":"low"},"spawn_key":"k","key_derived":true,"limits":{"max_depth":3,"max_fanout":8,"max_children_total":32,"max_concurrency":256,"join_timeout_ms":60000,"max_replans":3,"max_stalls":1}}],"group":{"key_prefix":"g","mode":"quorum","quorum":1,"timeout_ms":60000,"warnings":["mind"]}}}"#]],
     );
-}
-
-#[test]
-fn runs_that_are_written_together_are_written_as_each_by_itself() {
-    let Resolution::Found(other) = found("b") else { panic!() };
-    let narrower = Limits { max_fanout: 1, ..Limits::SEED };
-    let plain = || RunSpec { request: child("a").into(), key_derived: false, ..spec() };
-    let runs = vec![
-        spec(),
-        plain(),
-        RunSpec { plugin: other.clone(), ..plain() },
-        RunSpec { plugin: other.clone(), limits: narrower, ..plain() },
-        RunSpec { limits: narrower, fallbacks: vec![other], ..plain() },
-        spec(),
-    ];
-    let text = serde_json::to_string(&SpawnDecision { runs: runs.clone(), ..decision() }).unwrap();
-    let each: Vec<String> = runs.iter().map(|run| serde_json::to_string(run).unwrap()).collect();
-    assert!(text.contains(&format!("\"runs\":[{}]", each.join(","))), "{text}");
-    assert_eq!(serde_json::from_str::<SpawnDecision>(&text).unwrap().runs, runs);
 }
 
 #[test]
