@@ -25,6 +25,7 @@ mod contract;
 mod engine;
 mod error;
 mod guest;
+mod handback;
 mod hostcalls;
 mod inspect;
 pub mod journal;

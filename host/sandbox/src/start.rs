@@ -19,6 +19,7 @@ use crate::capability::files::Roots;
 use crate::config::GuestLimits;
 use crate::engine::{SLOT_TABLE_ELEMENTS, Slot};
 use crate::guest::Guest;
+use crate::handback::give_back;
 use crate::hostcalls::{HostCalls, Identity};
 use crate::limiter::JournalLimit;
 use crate::live::LivePermit;
@@ -369,7 +370,7 @@ struct Placed<'a> {
     // The store goes before the slot that it takes up.
     store: Store<Guest>,
     linked: Callee<'a>,
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 /// The plugin as it is linked in the engine of a place.
@@ -401,7 +402,11 @@ async fn guest_of(plugin: &Component, calls: Box<HostCalls>, input: &Payload, gr
             outcome::of_error(&error, refused_memory, grounds.loader.limits.memory_bytes)
         }
     };
-    stage::drop().in_scope(|| drop(placed));
+    stage::drop().in_scope(|| match placed {
+        // In this order: the store, then the slot that it took up.
+        Placed { store, slot: Some(slot), .. } => give_back((store, slot)),
+        on_demand => drop(on_demand),
+    });
     outcome
 }
 
@@ -425,7 +430,7 @@ fn placed<'a>(plugin: &'a Component, calls: Box<HostCalls>, grounds: &Grounds) -
     let store = stage::instantiate().in_scope(|| store(engine, guest, &loader.limits));
     let store =
         store.map_err(|error| outcome::host_failure(format!("no store could be made for the guest: {error:#}")))?;
-    Ok(Placed { store, linked, _slot: slot })
+    Ok(Placed { store, linked, slot })
 }
 
 /// What a guest does that finds that the clock has ticked: it gives way, unless its turn

@@ -20,6 +20,7 @@ use tokio::task::coop::unconstrained;
 use super::SHUTDOWN;
 use super::queue::{Line, Queue};
 use super::task::{BoxFuture, Task};
+use crate::handback::give_back_all;
 use crate::ticker::TICK;
 
 /// A worker looks at its timers after so long.
@@ -302,12 +303,17 @@ impl Scheduler {
                     task.run();
                     IN_TURN.set(false);
                     if begun.elapsed() >= BETWEEN_TIMERS {
+                        give_back_all();
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }
                 }
-                None if self.falls_asleep(worker) => return Poll::Pending,
-                None => {}
+                None => {
+                    give_back_all();
+                    if self.falls_asleep(worker) {
+                        return Poll::Pending;
+                    }
+                }
             }
         }
         Poll::Ready(())

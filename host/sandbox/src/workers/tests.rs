@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+use crate::handback::{give_back, keep_others_from_it};
 
 /// Longer than anything here takes, and short enough to be told of a hang.
 const LONG: Duration = Duration::from_secs(20);
@@ -308,4 +309,32 @@ fn what_is_apart_is_dropped_as_well_whether_it_panics_or_all_is_stopped() {
 #[tokio::test]
 async fn where_there_are_no_workers_nothing_is_apart() {
     assert!(!apart().await);
+}
+
+#[test]
+fn what_a_guest_left_is_given_back_before_the_worker_sleeps_and_while_it_never_does() {
+    let another_gives_back = keep_others_from_it();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let threads = Threads::start(1);
+    let leave = || {
+        let remains = Dropped(dropped.clone());
+        threads.run(async move { give_back(remains) });
+    };
+    let are_given_back = |count| {
+        let begun = Instant::now();
+        while dropped.load(Ordering::SeqCst) < count {
+            assert!(begun.elapsed() < LONG, "{} were given back", dropped.load(Ordering::SeqCst));
+            std::thread::yield_now();
+        }
+    };
+    leave();
+    are_given_back(1);
+    threads.spawn("busy", async {
+        loop {
+            give_way().await;
+        }
+    });
+    leave();
+    are_given_back(2);
+    drop(another_gives_back);
 }
