@@ -1,6 +1,8 @@
 //! What a tree's decisions are to the store: encoded events, and the row that
 //! sums the tree up.
 
+use std::sync::Arc;
+
 use pleach_kernel::{Event, Tree};
 use pleach_store::{Append, JournalEntry, TreeSummary};
 
@@ -37,12 +39,12 @@ pub(crate) fn append(tree: &Tree, expected_seq: u64, events: &[Event], journals:
 
 /// An event in no more memory than it needs, by way of a buffer that serves all of
 /// an append: a large group has tens of thousands.
-fn encode(event: &Event, written: &mut Vec<u8>) -> Vec<u8> {
+fn encode(event: &Event, written: &mut Vec<u8>) -> Arc<[u8]> {
     written.clear();
     // Serialising our own types to memory cannot fail: their maps have text for
     // keys, and nothing is written to a device.
     let _ = serde_json::to_writer(&mut *written, event);
-    written.as_slice().to_vec()
+    written.as_slice().into()
 }
 
 /// The tree ends when its last run has, which may be after the root.

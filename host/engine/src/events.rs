@@ -76,11 +76,11 @@ impl Feed {
     }
 
     /// Remembers events that are about to become durable.
-    pub(crate) fn remember(&self, first_seq: u64, bodies: &[Vec<u8>]) {
+    pub(crate) fn remember(&self, first_seq: u64, bodies: &[Arc<[u8]>]) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         for (seq, body) in (first_seq..).zip(bodies) {
             recent.bytes += body.len();
-            recent.events.push_back((seq, body.as_slice().into()));
+            recent.events.push_back((seq, body.clone()));
         }
         while recent.bytes > FEED_BYTES {
             let Some((_, body)) = recent.events.pop_front() else { break };

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::capability::files::Roots;
 use crate::capability::log;
 use crate::capability::wasi::Wasi;
-use crate::hostcalls::HostCalls;
 use crate::limiter::Limiter;
+use crate::offstack::Calls;
 use crate::rate::Rate;
 use crate::start::Grounds;
 
 /// The data of one guest's store.
 pub(crate) struct Guest {
-    pub(crate) calls: HostCalls,
+    pub(crate) calls: Calls,
     pub(crate) limiter: Limiter,
     pub(crate) roots: Arc<Roots>,
     /// Made when it is first asked for: most guests have no use for WASI.
@@ -22,7 +22,7 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(calls: HostCalls, grounds: &Grounds) -> Self {
+    pub(crate) fn new(calls: Calls, grounds: &Grounds) -> Self {
         Self {
             calls,
             limiter: Limiter::new(grounds.loader.limits),

@@ -33,6 +33,7 @@ mod limiter;
 mod live;
 mod load;
 mod native;
+mod offstack;
 mod outcome;
 mod plugin;
 mod rate;

@@ -25,6 +25,7 @@ use crate::limiter::JournalLimit;
 use crate::live::LivePermit;
 use crate::load::Loader;
 use crate::native::Program;
+use crate::offstack::{Calls, OffStack};
 use crate::outcome;
 use crate::plugin::{Component, Plugin, Work};
 use crate::replay::Replay;
@@ -198,7 +199,8 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Self {
+    /// In a box: what an async function is given stays with it until it is over.
+    pub(crate) fn new(job: Job, kernel: Arc<dyn Kernel>, limits: &GuestLimits) -> Box<Self> {
         let Job { lineage, asked_by, grant, input, deadline, started_at, seed, policy_version, .. } = job;
         let (accounts, permit, replay) = (job.accounts, job.permit, job.replay);
         let (run_id, attempt) = (lineage.run_id, lineage.attempt);
@@ -216,7 +218,7 @@ impl Begun {
         let identity = Identity { lineage, grant, deadline, seed, policy_version };
         let calls = HostCalls::new(identity, started_at, kernel, vitals.clone(), accounts.clone(), journal);
         let calls = Box::new(calls);
-        Self { calls, input, accounts, vitals, asked_by, is_prepaid: cpu_us.is_some(), finishing }
+        Box::new(Self { calls, input, accounts, vitals, asked_by, is_prepaid: cpu_us.is_some(), finishing })
     }
 
     pub(crate) fn stop(&self) -> Stop {
@@ -225,7 +227,7 @@ impl Begun {
 
     /// The task of one guest, from its start to its end. What takes much room is made
     /// when the guest's turn comes: thousands may be in line before it.
-    pub(crate) async fn run(self, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
+    pub(crate) async fn run(self: Box<Self>, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
         match plugin.work() {
             Work::Native { program, .. } => {
                 Box::pin(self.native(program.as_ref(), program.is_measured())).await;
@@ -234,8 +236,8 @@ impl Begun {
         }
     }
 
-    async fn native(self, program: &dyn Program, is_measured: bool) {
-        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = self;
+    async fn native(self: Box<Self>, program: &dyn Program, is_measured: bool) {
+        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let accepting = Accepting::new(asked_by, &calls);
         let running = program.run(*calls, input);
@@ -256,20 +258,22 @@ impl Begun {
         finishing.with(ending);
     }
 
-    async fn component(self, component: &Component, grounds: &Grounds) {
-        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = self;
+    async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
+        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let mut turns = grounds.spinning.guest();
         let accepting = Accepting::new(asked_by, &calls);
+        let off_stack = OffStack::default();
+        let calls = Calls::new(calls, off_stack.clone());
         // Pinned within the call: the guest, its store and its slot are gone when the
-        // call is over, and only then is its end told.
+        // call is over, or kept for a moment by `handback`, and only then is its end told.
         let guest = async {
             match guest_of(component, calls, &input, grounds).await {
                 Outcome::Completed(output) => accepting.outcome(output),
                 other => other,
             }
         };
-        let ending = watch(pin!(guest), &vitals, |poll| {
+        let ending = watch(pin!(off_stack.run(pin!(guest))), &vitals, |poll| {
             account.charge(&vitals, &mut finishing.cpu_us, || {
                 let _computing = grounds.ticker.computing();
                 let begun = Instant::now();
@@ -389,7 +393,7 @@ impl Callee<'_> {
 }
 
 /// A guest from its instantiation to its result.
-async fn guest_of(plugin: &Component, calls: Box<HostCalls>, input: &Payload, grounds: &Grounds) -> Outcome {
+async fn guest_of(plugin: &Component, calls: Calls, input: &Payload, grounds: &Grounds) -> Outcome {
     let mut placed = match placed(plugin, calls, grounds) {
         Ok(placed) => placed,
         Err(outcome) => return outcome,
@@ -410,9 +414,9 @@ async fn guest_of(plugin: &Component, calls: Box<HostCalls>, input: &Payload, gr
     outcome
 }
 
-fn placed<'a>(plugin: &'a Component, calls: Box<HostCalls>, grounds: &Grounds) -> Result<Placed<'a>, Outcome> {
+fn placed<'a>(plugin: &'a Component, calls: Calls, grounds: &Grounds) -> Result<Placed<'a>, Outcome> {
     let loader = &grounds.loader;
-    let mut guest = Guest::new(*calls, grounds);
+    let mut guest = Guest::new(calls, grounds);
     if plugin.is_pooled() {
         // Wherever there is a place for it, it is held to what a slot has: else
         // a replay in another place could take another way.

@@ -82,6 +82,6 @@ fn append(tree: u64, round: u64) -> Append {
         last_seq: (round + 1) * EVENTS,
         policy_version: 1,
     };
-    let events = (0..EVENTS).map(|_| vec![b'e'; EVENT_BYTES]).collect();
+    let events = (0..EVENTS).map(|_| vec![b'e'; EVENT_BYTES].into()).collect();
     Append { root, tenant, expected_seq: round * EVENTS, events, summary, forget: vec![], journal: vec![] }
 }

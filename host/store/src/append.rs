@@ -2,6 +2,7 @@
 //! it up. How either store keeps them is in `memory.rs` and `sqlite/`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pleach_kernel::{RootId, Tenant, Timestamp};
 
@@ -16,9 +17,9 @@ pub struct Append {
     /// The last seq that is in the log already; 0 where the tree is new. The
     /// fence: if the log is elsewhere, nothing is written.
     pub expected_seq: u64,
-    /// Encoded events `expected_seq + 1` and on. May be empty, to write the
-    /// summary alone.
-    pub events: Vec<Vec<u8>>,
+    /// Encoded events `expected_seq + 1` and on, shared with whoever watches the
+    /// tree. May be empty, to write the summary alone.
+    pub events: Vec<Arc<[u8]>>,
     /// The tree after these events, written in the same transaction.
     pub summary: TreeSummary,
     /// Runs whose journals end: dropped before `journal` is added. A run without a
@@ -57,7 +58,7 @@ pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 pub struct StoredEvent {
     /// From 1, without a gap.
     pub seq: u64,
-    pub body: Vec<u8>,
+    pub body: Arc<[u8]>,
 }
 
 /// The row that sums a tree up. The kernel computes it, the store only keeps it.
@@ -104,7 +105,7 @@ impl Append {
 
     /// What it takes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        let events = self.events.iter().map(|event| event.len() + size_of::<Vec<u8>>());
+        let events = self.events.iter().map(|event| event.len() + size_of::<Arc<[u8]>>());
         let journal = self.journal.iter().map(JournalEntry::bytes);
         size_of::<Self>() + events.sum::<usize>() + journal.sum::<usize>() + self.forget.len() * size_of::<u32>()
     }

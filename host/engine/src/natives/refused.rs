@@ -17,7 +17,7 @@ async fn write_as_another(scene: &Scene, run: &Run) -> TreeSummary {
         root: summary.root,
         tenant: summary.tenant.clone(),
         expected_seq: summary.last_seq - 1,
-        events: vec![b"{}".to_vec()],
+        events: vec![b"{}".as_slice().into()],
         summary: summary.clone(),
         forget: Vec::new(),
         journal: Vec::new(),

@@ -25,7 +25,7 @@ pub(super) enum Cut {
 /// One tree on disk.
 #[derive(Clone, Default)]
 pub(super) struct OnDisk {
-    pub events: Vec<Vec<u8>>,
+    pub events: Vec<Arc<[u8]>>,
     pub summary: Option<TreeSummary>,
     pub journals: BTreeMap<u32, Vec<Vec<u8>>>,
     pub snapshot: Option<(u64, Vec<u8>)>,

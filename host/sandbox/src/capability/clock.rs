@@ -11,6 +11,6 @@ impl Host for Guest {
     }
 
     async fn sleep_ms(&mut self, duration_ms: u64) -> Result<(), CallError> {
-        Ok(self.calls.sleep_ms(duration_ms).await?)
+        self.calls.off_stack(move |calls| Box::pin(async move { Ok(calls.sleep_ms(duration_ms).await?) })).await
     }
 }

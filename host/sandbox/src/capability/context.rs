@@ -37,6 +37,6 @@ impl Host for Guest {
     }
 
     async fn remaining_budget(&mut self) -> types::Budget {
-        self.calls.remaining_budget().await.into()
+        self.calls.off_stack(move |calls| Box::pin(calls.remaining_budget())).await.into()
     }
 }

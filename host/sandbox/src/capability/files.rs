@@ -74,7 +74,7 @@ impl Host for Guest {
             let names = roots.0.iter().map(|(name, _)| name.as_str());
             json(&names.filter(|name| scopes().any(|scope| reaches_into(scope, name))).collect::<Vec<_>>())
         };
-        let names = self.calls.recorded_unrefused("files.roots", names).await;
+        let names = self.calls.off_stack(move |calls| Box::pin(calls.recorded_unrefused("files.roots", names))).await;
         names.and_then(|names| read_json(&names)).unwrap_or_default()
     }
 
@@ -126,7 +126,7 @@ impl Guest {
                 |error| CallError::failed(FailureCode::HostFailure, format!("the host gave up on a file: {error}"));
             tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error)))
         };
-        self.calls.recorded(wish.action(), hash, done).await
+        self.calls.off_stack(move |calls| Box::pin(calls.recorded(wish.action(), hash, done))).await
     }
 }
 

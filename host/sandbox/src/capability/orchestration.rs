@@ -37,7 +37,7 @@ impl Guest {
 impl Host for Guest {
     async fn spawn_run(&mut self, request: WireSpawn) -> Result<Spawned, CallError> {
         let request = self.formed("spawn_run", wire::spawn_request(request))?;
-        Ok(wire::spawned(&self.calls.spawn_run(request).await?))
+        Ok(wire::spawned(&self.calls.off_stack(move |calls| Box::pin(calls.spawn_run(request))).await?))
     }
 
     async fn spawn_group(&mut self, request: GroupRequest) -> Result<SpawnedGroup, CallError> {
@@ -47,17 +47,18 @@ impl Host for Guest {
         let members = self.formed(ACTION, members)?;
         let key_prefix = self.formed(ACTION, wire::name_option("key-prefix", request.key_prefix))?;
         let join = wire::join_policy(request.join);
-        Ok(wire::spawned_group(self.calls.spawn_group(members, key_prefix, join).await?))
+        let spawned = self.calls.off_stack(move |calls| Box::pin(calls.spawn_group(members, key_prefix, join))).await?;
+        Ok(wire::spawned_group(spawned))
     }
 
     async fn join(&mut self, group: String) -> Result<JoinResult, CallError> {
         let group = self.formed("join", wire::group_id(&group))?;
-        Ok(wire::join_result(&self.calls.join(group).await?))
+        Ok(wire::join_result(&self.calls.off_stack(move |calls| Box::pin(calls.join(group))).await?))
     }
 
     async fn cancel_subtree(&mut self, request: CancelRequest) -> Result<CancelResult, CallError> {
         let request = self.formed("cancel_subtree", wire::cancel(request))?;
-        Ok(wire::cancelled(&self.calls.cancel(request).await?))
+        Ok(wire::cancelled(&self.calls.off_stack(move |calls| Box::pin(calls.cancel(request))).await?))
     }
 
     async fn evaluate_and_replan(&mut self, request: EvaluateRequest) -> Result<Evaluation, CallError> {
@@ -66,20 +67,22 @@ impl Host for Guest {
         let replanner = self.formed(ACTION, wire::name_option("replanner", request.replanner))?;
         let config = request.config.map(|config| wire::payload("config", config)).transpose();
         let config = self.formed(ACTION, config)?;
-        Ok(wire::evaluation(self.calls.evaluate(run_id, replanner, config).await?))
+        let evaluated = self.calls.off_stack(move |calls| Box::pin(calls.evaluate(run_id, replanner, config)));
+        Ok(wire::evaluation(evaluated.await?))
     }
 
     async fn query_tree(&mut self, request: QueryRequest) -> Result<String, CallError> {
         let run_id = self.formed("query_tree", wire::run_id_option(request.run_id))?;
         let QueryRequest { max_depth, max_nodes, skip_children, .. } = request;
         let query = Query { run_id, max_depth, max_nodes, skip_children: skip_children.unwrap_or(0) };
-        Ok(self.calls.query(query).await?.as_str().to_owned())
+        Ok(self.calls.off_stack(move |calls| Box::pin(calls.query(query))).await?.as_str().to_owned())
     }
 
     async fn agent_call(&mut self, request: CallRequest) -> Result<CallResult, CallError> {
         let request = self.formed("agent_call", agent_call_request(request))?;
         let target = request.target.to_string();
-        Ok(wire::call_result(target, &self.calls.agent_call(request).await?))
+        let answer = self.calls.off_stack(move |calls| Box::pin(calls.agent_call(request))).await?;
+        Ok(wire::call_result(target, &answer))
     }
 }
 

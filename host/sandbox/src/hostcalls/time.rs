@@ -57,7 +57,8 @@ impl HostCalls {
         let earliest = self.clock.now().saturating_add(duration_ms.saturating_mul(1_000_000));
         let Begun { call, answer, is_past } = begun;
         let until = match answer {
-            Some(answer) => Some(self.recall::<Timestamp>(answer).await?),
+            // Apart: a replay is seldom, and many sleep.
+            Some(answer) => Some(Box::pin(self.recall::<Timestamp>(answer)).await?),
             None => None,
         };
         let woken_at = match until {

@@ -10,7 +10,8 @@ use crate::guest::Guest;
 use crate::stage;
 
 pub(super) async fn call(pre: &AgentPre<Guest>, store: &mut Store<Guest>, input: &Payload) -> wasmtime::Result<Answer> {
-    let agent = pre.instantiate_async(&mut *store).instrument(stage::instantiate()).await?;
+    // Apart, or it would take up more room than the call, for as long as that waits.
+    let agent = Box::pin(pre.instantiate_async(&mut *store)).instrument(stage::instantiate()).await?;
     Ok(match agent.call_run(store, &input.as_str().to_owned()).instrument(stage::call()).await? {
         Ok(text) => output(text),
         Err(AgentError { code, message, retryable, details }) => Err(plugin_error(code, message, retryable, details)),

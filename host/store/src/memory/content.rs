@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use pleach_kernel::{RootId, Tenant, Timestamp};
 
@@ -27,7 +28,7 @@ pub(super) struct Content {
 
 pub(super) struct Tree {
     pub(super) summary: TreeSummary,
-    events: Vec<Vec<u8>>,
+    events: Vec<Arc<[u8]>>,
     pub(super) journals: Journals,
     pub(super) snapshot: Option<Snapshot>,
 }

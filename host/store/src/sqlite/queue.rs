@@ -223,6 +223,8 @@ impl Drop for AbandonOnExit<'_> {
 mod tests {
     use std::sync::mpsc;
 
+    use std::sync::Arc;
+
     use pleach_kernel::{RootId, Tenant, Timestamp};
     use tokio::sync::oneshot::error::TryRecvError;
 
@@ -231,6 +233,7 @@ mod tests {
     use crate::TreeSummary;
 
     fn append(events: Vec<Vec<u8>>) -> Append {
+        let events: Vec<Arc<[u8]>> = events.into_iter().map(Into::into).collect();
         let (root, tenant) = (RootId(1), Tenant::default_tenant());
         let summary = TreeSummary {
             root,

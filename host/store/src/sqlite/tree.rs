@@ -74,7 +74,7 @@ impl Reading {
                 return Err(self.damaged(seq, "it is cut off"));
             };
             if seq == self.next_seq && seq <= self.to_seq {
-                self.events.push(StoredEvent { seq, body: event.to_vec() });
+                self.events.push(StoredEvent { seq, body: event.into() });
                 self.next_seq += 1;
             }
         }

@@ -217,7 +217,7 @@ mod tests {
             last_seq: after + count,
             policy_version: 1,
         };
-        let events = (0..count).map(|_| vec![b'x'; EVENT_BYTES]).collect();
+        let events = (0..count).map(|_| vec![b'x'; EVENT_BYTES].into()).collect();
         Append { root, tenant, expected_seq: after, events, summary, forget: vec![], journal: vec![] }
     }
 

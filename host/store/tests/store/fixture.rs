@@ -90,7 +90,7 @@ pub fn append(root: RootId, after: u64, count: u64) -> Append {
         root,
         tenant: Tenant::default_tenant(),
         expected_seq: after,
-        events: (after + 1..=after + count).map(|seq| body(root, seq)).collect(),
+        events: (after + 1..=after + count).map(|seq| body(root, seq).into()).collect(),
         summary: summary(root, after + count),
         forget: vec![],
         journal: vec![],
@@ -148,7 +148,7 @@ pub async fn check_log(store: &dyn Store, root: RootId, last_seq: u64) {
     let events = store.events(root, 1, usize::MAX).await.unwrap();
     let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
     assert_eq!(seqs, (1..=last_seq).collect::<Vec<_>>(), "the seqs of {root}");
-    assert!(events.iter().all(|event| event.body == body(root, event.seq)), "the bodies of {root}");
+    assert!(events.iter().all(|event| *event.body == body(root, event.seq)), "the bodies of {root}");
     let found = store.tree(root).await.unwrap().map(|summary| summary.last_seq);
     assert_eq!(found, (last_seq > 0).then_some(last_seq), "the summary of {root}");
 }

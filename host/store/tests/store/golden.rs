@@ -36,7 +36,7 @@ fn appends() -> Vec<Append> {
         root: ROOT,
         tenant: tenant("acme"),
         expected_seq,
-        events: events.iter().map(|event| event.as_bytes().to_vec()).collect(),
+        events: events.iter().map(|event| event.as_bytes().into()).collect(),
         summary: summary(expected_seq + events.len() as u64, finished_at),
         forget: vec![],
         journal: vec![],
@@ -60,7 +60,7 @@ async fn opened(name: &str) -> (tempfile::TempDir, Arc<dyn Store>) {
 /// Checks what both files have, of `more` bytes besides.
 async fn check_first_tree(store: &dyn Store, more: u64) {
     let acme = tenant("acme");
-    let expected: Vec<Vec<u8>> = appends().into_iter().flat_map(|append| append.events).collect();
+    let expected: Vec<Arc<[u8]>> = appends().into_iter().flat_map(|append| append.events).collect();
     let events = store.events(ROOT, 1, usize::MAX).await.unwrap();
     assert!((1..=6).eq(events.iter().map(|event| event.seq)));
     assert!(events.into_iter().map(|event| event.body).eq(expected));
@@ -103,7 +103,7 @@ fn journaled() -> Append {
         .map(|position| JournalEntry { run: 1, position, body: format!("answer {position}").into_bytes(), blob: None })
         .collect();
     journal[9].blob = Some(blob("a large answer"));
-    let events = vec![b"one".to_vec(), b"two".to_vec()];
+    let events = vec![b"one".as_slice().into(), b"two".as_slice().into()];
     Append { root: OTHER, tenant: tenant("acme"), expected_seq: 0, events, summary, forget: vec![], journal }
 }
 

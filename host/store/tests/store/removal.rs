@@ -136,7 +136,7 @@ async fn another_hosts_tree_is_discarded_only_by_who_adopts_it() {
 async fn room_is_given_back_to_the_file_system() {
     let fixture = Fixture::new(Kind::Sqlite).await;
     let mut large = append(tree(1), 0, 0);
-    large.events = vec![vec![7; 20 << 20]];
+    large.events = vec![vec![7; 20 << 20].into()];
     large.summary.last_seq = 1;
     large.summary.finished_at = Some(Timestamp(9_000));
     write(&*fixture.store, large).await.unwrap();

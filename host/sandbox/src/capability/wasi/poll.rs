@@ -45,7 +45,7 @@ impl Guest {
         let mut now = self.calls.look_at_clock();
         let first = due.iter().copied().min().unwrap_or(0);
         if first > now {
-            self.calls.sleep_until(first).await;
+            self.calls.off_stack(move |calls| Box::pin(calls.sleep_until(first))).await;
             now = self.calls.look_at_clock();
         }
         let ready = due.iter().enumerate().filter(|(_, due)| **due <= now);

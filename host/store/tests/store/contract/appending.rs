@@ -22,7 +22,7 @@ pub async fn events_come_back_in_order_and_without_a_gap(store: &dyn Store) {
             let expected: Vec<u64> = (from_seq.max(1)..=10).take(limit).collect();
             let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
             assert_eq!(seqs, expected, "{limit} from {from_seq}");
-            assert!(events.iter().all(|event| event.body == body(one, event.seq)));
+            assert!(events.iter().all(|event| *event.body == body(one, event.seq)));
         }
     }
     assert!(store.events(one, u64::MAX, usize::MAX).await.unwrap().is_empty());
@@ -54,7 +54,7 @@ pub async fn an_append_that_contradicts_itself_is_refused(store: &dyn Store) {
     let mut endless = append(root, u64::from(u32::MAX), 1);
     endless.summary.last_seq = u64::from(u32::MAX) + 1;
     let mut huge = append(root, 1, 1);
-    huge.events = vec![vec![0; EVENT_LIMIT_BYTES + 1]];
+    huge.events = vec![vec![0; EVENT_LIMIT_BYTES + 1].into()];
     for (append, reason) in [
         (of_another_tree, "another tree"),
         (miscounted, "ends at seq 3"),
@@ -179,7 +179,7 @@ pub async fn large_events_are_kept_whole(store: &dyn Store) {
     let root = tree(1);
     let sizes = [0, 5 << 20, 5 << 20, 3, 9 << 20, 0, 1];
     let mut large = append(root, 0, 0);
-    large.events = (0u8..).zip(sizes).map(|(n, size)| vec![n; size]).collect();
+    large.events = (0u8..).zip(sizes).map(|(n, size)| vec![n; size].into()).collect();
     large.summary = summary(root, 7);
     write(store, large.clone()).await.unwrap();
     for from_seq in 1..=7 {
@@ -211,7 +211,7 @@ pub async fn room_follows_what_is_queued(store: &dyn Store) {
     assert!(store.room().is_none());
     let held = hold(store).await;
     let mut large = append(tree(1), 0, 0);
-    large.events = vec![vec![1; QUEUE_HIGH_WATER_BYTES as usize]];
+    large.events = vec![vec![1; QUEUE_HIGH_WATER_BYTES as usize].into()];
     large.summary = summary(tree(1), 1);
     let answer = queue(store, large);
     assert!(store.queued_bytes() > QUEUE_HIGH_WATER_BYTES);

@@ -96,12 +96,12 @@ async fn whole_tree(store: &dyn Store, root: RootId) -> TreeSize {
     let text = format!("only {root} was told");
     whole.journal.push(JournalEntry { blob: Some(blob(&text)), ..entry(root, 3, 0) });
     whole.journal.push(JournalEntry { blob: Some(blob("everybody was told")), ..entry(root, 4, 0) });
-    let sum = |bodies: Vec<&Vec<u8>>| bodies.into_iter().map(|body| 4 + body.len() as u64).sum::<u64>();
+    let sum = |bodies: Vec<&[u8]>| bodies.into_iter().map(|body| 4 + body.len() as u64).sum::<u64>();
     let size = TreeSize {
         events: 600,
-        log_bytes: sum(whole.events.iter().collect()),
+        log_bytes: sum(whole.events.iter().map(|event| &**event).collect()),
         journal_entries: 152,
-        journal_bytes: sum(whole.journal.iter().map(|entry| &entry.body).collect()),
+        journal_bytes: sum(whole.journal.iter().map(|entry| &*entry.body).collect()),
         blob_bytes: text.len() as u64 + 18,
         snapshot_seq: Some(500),
         snapshot_bytes: 12 << 20,
