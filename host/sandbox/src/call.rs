@@ -27,8 +27,9 @@ pub trait Kernel: Send + Sync + 'static {
     fn call(&self, run: RunId, call: Call);
 
     /// A guest has stopped. Of this and [`Kernel::parked`], exactly one is called
-    /// for each start, once, after the guest's memory and its
-    /// [`crate::LivePermit`] were given back.
+    /// for each start, once, after the guest's [`crate::LivePermit`] was given back.
+    /// So was its memory, but for a few guests on each thread that ended by themselves,
+    /// whose memory goes in a moment.
     fn finished(&self, finish: Finish);
 
     /// A guest was dropped because [`crate::Stop::park`] said so; it is started

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use crate::hostcalls::HostCalls;
+use crate::stage;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -33,8 +34,8 @@ enum Step {
 type Result = Box<dyn Any + Send>;
 
 impl OffStack {
-    /// Runs a guest, and what it leaves to be done: dropping this drops that. The guest
-    /// stays where it is: a copy of it here would be kept for as long as it lives.
+    /// Runs a guest, and what it leaves to be done, which goes when the guest does. The
+    /// guest stays where it is: moved here, it would take its room twice.
     pub(crate) async fn run<T>(self, mut guest: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|context| {
             loop {
@@ -54,7 +55,7 @@ impl OffStack {
     fn poll_work(&self, context: &mut Context<'_>) -> Poll<()> {
         let step = std::mem::take(&mut *self.step());
         let (step, polled) = match step {
-            Step::Waits(mut work) => match work.as_mut().poll(context) {
+            Step::Waits(mut work) => match stage::call().in_scope(|| work.as_mut().poll(context)) {
                 Poll::Pending => (Step::Waits(work), Poll::Pending),
                 Poll::Ready(result) => (Step::Done(result), Poll::Ready(())),
             },

@@ -265,8 +265,8 @@ impl Begun {
         let accepting = Accepting::new(asked_by, &calls);
         let off_stack = OffStack::default();
         let calls = Calls::new(calls, off_stack.clone());
-        // Pinned within the call: the guest, its store and its slot are gone when the
-        // call is over, or kept for a moment by `handback`, and only then is its end told.
+        // Pinned within the call: when that is over, the guest, its store and its slot are
+        // gone, or are `handback`'s, and only then is its end told.
         let guest = async {
             match guest_of(component, calls, &input, grounds).await {
                 Outcome::Completed(output) => accepting.outcome(output),

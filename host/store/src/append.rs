@@ -94,6 +94,9 @@ impl Default for TreeFilter {
     }
 }
 
+/// What sharing an event takes beside it: two counts.
+const SHARED_BYTES: usize = 2 * size_of::<usize>();
+
 /// The last seq that a log can have; with it a frame's key fits into 64 bits.
 const SEQ_LIMIT: u64 = u32::MAX as u64;
 
@@ -105,7 +108,7 @@ impl Append {
 
     /// What it takes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        let events = self.events.iter().map(|event| event.len() + size_of::<Arc<[u8]>>());
+        let events = self.events.iter().map(|event| event.len() + SHARED_BYTES + size_of::<Arc<[u8]>>());
         let journal = self.journal.iter().map(JournalEntry::bytes);
         size_of::<Self>() + events.sum::<usize>() + journal.sum::<usize>() + self.forget.len() * size_of::<u32>()
     }

@@ -18,7 +18,7 @@ pub async fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
         )
         .await?;
         rows.push(
-            Row::compared("W7", format!("{count} asleep"), "KiB each", &pairs, Goal::AtMost(48.0))?.known_off(1.3),
+            Row::compared("W7", format!("{count} asleep"), "KiB each", &pairs, Goal::AtMost(48.0))?.known_off(1.1),
         );
         let mut parked = Pairs::default();
         for _ in 0..scale.rounds.count {

@@ -2,7 +2,8 @@
 //! `wit/plugin.wit`, and one for WASI.
 //!
 //! Whether a call is allowed is decided where it is served: by the kernel for
-//! orchestration, against the run's grant for the rest.
+//! orchestration, against the run's grant for the rest. What may wait is called through
+//! [`crate::offstack::Calls::off_stack`], or a guest's stack would grow by it.
 
 mod clock;
 mod context;

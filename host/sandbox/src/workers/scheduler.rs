@@ -20,7 +20,7 @@ use tokio::task::coop::unconstrained;
 use super::SHUTDOWN;
 use super::queue::{Line, Queue};
 use super::task::{BoxFuture, Task};
-use crate::handback::give_back_all;
+use crate::handback::{give_back_all, give_back_kept};
 use crate::ticker::TICK;
 
 /// A worker looks at its timers after so long.
@@ -276,6 +276,7 @@ impl Scheduler {
         HERE.set(Some((Arc::as_ptr(&self).addr(), here)));
         // tokio's budget is for one task, and this is many: drivers give way by themselves.
         timers.run(unconstrained(poll_fn(|context| self.turns(here, context))));
+        give_back_all();
         self.note_gone(|gone| gone.loops += 1);
         let worker = &self.workers[here];
         let tasks = lock(&worker.tasks).take();
@@ -302,8 +303,8 @@ impl Scheduler {
                     IN_TURN.set(true);
                     task.run();
                     IN_TURN.set(false);
+                    give_back_kept();
                     if begun.elapsed() >= BETWEEN_TIMERS {
-                        give_back_all();
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }

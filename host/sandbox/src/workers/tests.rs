@@ -335,6 +335,31 @@ fn what_a_guest_left_is_given_back_before_the_worker_sleeps_and_while_it_never_d
         }
     });
     leave();
+    drop(another_gives_back);
     are_given_back(2);
+}
+
+#[test]
+fn what_panics_when_it_is_given_back_ends_no_worker() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as a test");
+        }
+    }
+    let another_gives_back = keep_others_from_it();
+    let threads = Threads::start(1);
+    threads.run(async { give_back(Panics) });
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (remains, stays) = (Dropped(dropped.clone()), Dropped(dropped.clone()));
+    threads.run(async move { give_back(remains) });
+    // A worker that is gone would drop nothing of this.
+    threads.spawn("one", async move {
+        let _stays = stays;
+        std::future::pending().await
+    });
+    threads.0.stop();
+    threads.0.wait();
+    assert_eq!(dropped.load(Ordering::SeqCst), 2);
     drop(another_gives_back);
 }

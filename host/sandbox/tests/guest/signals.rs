@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use pleach_kernel::{Finish, Outcome, RunId};
+use pleach_kernel::{Finish, Outcome, RootId, RunId};
 use pleach_sandbox::{Call, GuestLimits, Kernel, Parked, Plugin, Sandbox, Stop};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
-use crate::fake::{Fake, component, job, load, output, sandbox, start};
+use crate::fake::{Fake, component, job, lineage, load, output, sandbox, start};
 
 /// So much less than what a sleeper asks for that waking early cannot be chance.
 const SOON: Duration = Duration::from_secs(20);
@@ -200,4 +200,27 @@ async fn an_answer_that_came_before_the_cancel_is_not_lost() {
     });
     start(&sandbox, &plugin, &json!([{"op": "query"}, {"op": "return", "value": 7}]), fake);
     assert_eq!(output(finishes.next().await.outcome), json!(7));
+}
+
+#[tokio::test]
+async fn a_host_that_panics_in_a_call_fails_that_guest_alone() {
+    let (sandbox, plugin) = scripted().await;
+    let (fake, mut finishes) = Fake::new(|run, call| {
+        assert!(run.index > 1, "as a test");
+        drop(call);
+    });
+    for index in 1..=2 {
+        let run_id = RunId { root: RootId(7), index };
+        let job = job(&sandbox, &json!([{"op": "query"}]), |job| job.lineage = lineage(run_id));
+        sandbox.start(&plugin, job, fake.clone());
+        let finish = finishes.next().await;
+        assert_eq!(finish.run_id, run_id);
+        match finish.outcome {
+            Outcome::Failed(error) if index == 1 => assert_eq!(&*error.code, "host_failure"),
+            Outcome::Completed(_) if index == 2 => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(finishes.is_empty());
+    assert_eq!(sandbox.live(), 0);
 }
