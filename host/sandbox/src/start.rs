@@ -191,7 +191,6 @@ pub(crate) struct Begun {
     calls: Box<HostCalls>,
     input: Payload,
     accounts: Option<Arc<dyn Meter>>,
-    vitals: Arc<Vitals>,
     asked_by: Option<Arc<Plugin>>,
     /// Its processor time until the replay is over was charged before.
     is_prepaid: bool,
@@ -216,13 +215,13 @@ impl Begun {
             ending: None,
         };
         let identity = Identity { lineage, grant, deadline, seed, policy_version };
-        let calls = HostCalls::new(identity, started_at, kernel, vitals.clone(), accounts.clone(), journal);
+        let calls = HostCalls::new(identity, started_at, kernel, vitals, accounts.clone(), journal);
         let calls = Box::new(calls);
-        Box::new(Self { calls, input, accounts, vitals, asked_by, is_prepaid: cpu_us.is_some(), finishing })
+        Box::new(Self { calls, input, accounts, asked_by, is_prepaid: cpu_us.is_some(), finishing })
     }
 
     pub(crate) fn stop(&self) -> Stop {
-        Stop(self.vitals.clone())
+        Stop(self.finishing.vitals.clone())
     }
 
     /// The task of one guest, from its start to its end. What takes much room is made
@@ -237,7 +236,7 @@ impl Begun {
     }
 
     async fn native(self: Box<Self>, program: &dyn Program, is_measured: bool) {
-        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
+        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = *self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let accepting = Accepting::new(asked_by, &calls);
         let running = program.run(*calls, input);
@@ -247,8 +246,9 @@ impl Begun {
                 Err(error) => Outcome::Failed(error),
             }
         };
-        let ending = watch(pin!(run), &vitals, |poll| match is_measured {
-            true => account.charge(&vitals, &mut finishing.cpu_us, || {
+        let vitals = &*finishing.vitals;
+        let ending = watch(pin!(run), vitals, |poll| match is_measured {
+            true => account.charge(vitals, &mut finishing.cpu_us, || {
                 let begun = Instant::now();
                 (poll(), begun.elapsed())
             }),
@@ -259,35 +259,39 @@ impl Begun {
     }
 
     async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
-        let Self { calls, input, accounts, vitals, asked_by, is_prepaid, mut finishing } = *self;
+        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = *self;
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let mut turns = grounds.spinning.guest();
         let accepting = Accepting::new(asked_by, &calls);
         let off_stack = OffStack::default();
         let calls = Calls::new(calls, off_stack.clone());
-        // Pinned within the call: when that is over, the guest, its store and its slot are
-        // gone, or are `handback`'s, and only then is its end told.
-        let guest = async {
-            match guest_of(component, calls, &input, grounds).await {
-                Outcome::Completed(output) => accepting.outcome(output),
-                other => other,
-            }
-        };
-        let ending = watch(pin!(off_stack.run(pin!(guest))), &vitals, |poll| {
-            account.charge(&vitals, &mut finishing.cpu_us, || {
-                let _computing = grounds.ticker.computing();
-                let begun = Instant::now();
-                vitals.begin_turn(begun);
-                let polled = poll();
-                let turn = begun.elapsed();
-                if polled.is_pending() {
-                    // One that waits does not compute, however long it did before.
-                    turns.took(if vitals.waits() { Duration::ZERO } else { turn });
+        // In a block: when it is over, the guest, its store and its slot are gone, or are
+        // `handback`'s, and only then is its end told. Made where it is pinned, since a
+        // future has room for whatever a variable once held.
+        let ending = {
+            let vitals = &*finishing.vitals;
+            let guest = pin!(async {
+                match guest_of(component, calls, &input, grounds).await {
+                    Outcome::Completed(output) => accepting.outcome(output),
+                    other => other,
                 }
-                (polled, turn)
-            })
-        })
-        .await;
+            });
+            let measured = |poll: &mut dyn FnMut() -> Poll<Outcome>| {
+                account.charge(vitals, &mut finishing.cpu_us, || {
+                    let _computing = grounds.ticker.computing();
+                    let begun = Instant::now();
+                    vitals.begin_turn(begun);
+                    let polled = poll();
+                    let turn = begun.elapsed();
+                    if polled.is_pending() {
+                        // One that waits does not compute, however long it did before.
+                        turns.took(if vitals.waits() { Duration::ZERO } else { turn });
+                    }
+                    (polled, turn)
+                })
+            };
+            watch(pin!(off_stack.run(guest)), vitals, measured).await
+        };
         finishing.with(ending);
     }
 }
@@ -316,13 +320,13 @@ struct Account {
     meter: Option<Arc<dyn Meter>>,
     /// Its time until the replay is over was charged before.
     is_prepaid: bool,
-    before_us: u64,
+    /// What it has used before included.
     nanos: u64,
 }
 
 impl Account {
     fn new(meter: Option<Arc<dyn Meter>>, is_prepaid: bool, finishing: &Finishing) -> Self {
-        Self { meter, is_prepaid, before_us: finishing.cpu_us, nanos: 0 }
+        Self { meter, is_prepaid, nanos: finishing.cpu_us.saturating_mul(1_000) }
     }
 
     /// Charges for a turn, and ends a guest that cannot pay for another.
@@ -335,9 +339,9 @@ impl Account {
         let is_free = self.is_prepaid && vitals.is_replaying();
         let (polled, took) = turn();
         if !is_free {
-            self.nanos += took.as_nanos() as u64;
+            self.nanos = self.nanos.saturating_add(took.as_nanos() as u64);
         }
-        let before = std::mem::replace(cpu_us, self.before_us + self.nanos / 1_000);
+        let before = std::mem::replace(cpu_us, self.nanos / 1_000);
         match &self.meter {
             Some(meter) if !is_free && meter.cpu(*cpu_us - before).is_err() && polled.is_pending() => {
                 Poll::Ready(outcome::out_of_cpu())

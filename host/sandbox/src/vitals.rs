@@ -21,7 +21,8 @@ pub(crate) struct Vitals {
     interrupt: Notify,
     killed: AtomicBool,
     parked: AtomicBool,
-    failure: OnceLock<RunError>,
+    /// Boxed, for few fail so.
+    failure: OnceLock<Box<RunError>>,
     host_calls: AtomicU64,
     /// The guest waits for an answer of the kernel's.
     waits: AtomicBool,
@@ -112,7 +113,7 @@ impl Vitals {
     /// Like a kill, but the run fails with `error`; the first one counts. A host
     /// function cannot trap the guest that called it.
     pub(crate) fn fail(&self, error: RunError) {
-        let _ = self.failure.set(error);
+        let _ = self.failure.set(Box::new(error));
         self.interrupt();
     }
 
@@ -130,7 +131,7 @@ impl Vitals {
     }
 
     pub(crate) fn failure(&self) -> Option<RunError> {
-        self.failure.get().cloned()
+        self.failure.get().map(|error| (**error).clone())
     }
 
     /// Waits until the guest is to be interrupted.
