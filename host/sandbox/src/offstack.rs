@@ -14,8 +14,7 @@ use std::task::{Context, Poll};
 
 use crate::hostcalls::HostCalls;
 use crate::stage;
-
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use crate::workers::BoxFuture;
 
 /// What a guest waits for, shared by its host functions and its task. One call is under
 /// way at a time.
@@ -26,12 +25,12 @@ pub(crate) struct OffStack(Arc<Mutex<Step>>);
 enum Step {
     #[default]
     Nothing,
-    Waits(BoxFuture<'static, Result>),
-    Done(Result),
+    Waits(BoxFuture<'static, Given>),
+    Done(Given),
 }
 
-/// What the host function takes from here knows its type.
-type Result = Box<dyn Any + Send>;
+/// A result, of a type that the host function knows which takes it.
+type Given = Box<dyn Any + Send>;
 
 impl OffStack {
     /// Runs a guest, and what it leaves to be done, which goes when the guest does. The
@@ -67,7 +66,7 @@ impl OffStack {
 
     /// What comes of `work`, which is done elsewhere.
     async fn wait_for<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        *self.step() = Step::Waits(Box::pin(async { Box::new(work.await) as Result }));
+        *self.step() = Step::Waits(Box::pin(async { Box::new(work.await) as Given }));
         *poll_fn(|_| self.take_result()).await
     }
 
@@ -140,7 +139,6 @@ fn is_away() -> ! {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Waker;
 
     use tokio::sync::oneshot;
@@ -192,27 +190,18 @@ mod tests {
 
     #[test]
     fn what_a_guest_left_goes_when_it_does() {
-        struct Counts(Arc<AtomicUsize>);
-        impl Drop for Counts {
-            fn drop(&mut self) {
-                self.0.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-        let dropped = Arc::new(AtomicUsize::new(0));
-        let (off_stack, counts) = (OffStack::default(), Counts(dropped.clone()));
+        let left = Arc::new(());
+        let (off_stack, held) = (OffStack::default(), left.clone());
         let calls = off_stack.clone();
-        let mut guest = Box::pin(async move {
-            calls
-                .wait_for(async move {
-                    let _counts = counts;
-                    std::future::pending::<()>().await;
-                })
-                .await;
-        });
+        let work = async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        };
+        let mut guest = Box::pin(async move { calls.wait_for(work).await });
         let mut run = Box::pin(off_stack.run(guest.as_mut()));
         assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(run);
         drop(guest);
-        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        assert_eq!(Arc::strong_count(&left), 1);
     }
 }

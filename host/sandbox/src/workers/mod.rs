@@ -24,6 +24,7 @@ use pleach_kernel::Tenant;
 use crate::error::Error;
 use queue::Line;
 use scheduler::{Scheduler, Timers};
+pub(crate) use task::BoxFuture;
 pub use task::{apart, give_way};
 
 /// Threads for what guests read from disk, and for what goes on [apart](apart), shared

@@ -138,7 +138,7 @@ impl Scheduler {
         self.stopping.load(SeqCst)
     }
 
-    pub(super) fn spawn(self: &Arc<Self>, line: Line, lets_pass: usize, future: BoxFuture) {
+    pub(super) fn spawn(self: &Arc<Self>, line: Line, lets_pass: usize, future: BoxFuture<'static, ()>) {
         let home = self.here().unwrap_or_else(|| self.next_home.fetch_add(1, SeqCst) % self.workers.len());
         let task = Task::new(self.clone(), line, lets_pass, home, future);
         match &mut *lock(&self.workers[home].tasks) {

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use super::queue::Line;
 use super::scheduler::{Scheduler, is_in_turn, lock};
 
-pub(super) type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Nobody has woken it.
 const WAITING: u8 = 0;
@@ -40,7 +40,7 @@ pub(super) struct Task {
     pub(super) home: AtomicUsize,
     state: AtomicU8,
     /// Locked while it is polled. None once it is over.
-    future: Mutex<Option<BoxFuture>>,
+    future: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl Task {
@@ -50,7 +50,7 @@ impl Task {
         line: Line,
         lets_pass: usize,
         home: usize,
-        future: BoxFuture,
+        future: BoxFuture<'static, ()>,
     ) -> Arc<Self> {
         let (born, home, state) = (home, AtomicUsize::new(home), AtomicU8::new(QUEUED));
         Arc::new(Self { scheduler, line, lets_pass, born, home, state, future: Mutex::new(Some(future)) })
@@ -116,7 +116,7 @@ impl Task {
     }
 }
 
-fn drop_safely(future: &mut Option<BoxFuture>) {
+fn drop_safely(future: &mut Option<BoxFuture<'static, ()>>) {
     let _ = catch_unwind(AssertUnwindSafe(|| *future = None));
 }
 

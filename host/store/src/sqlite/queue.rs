@@ -221,9 +221,7 @@ impl Drop for AbandonOnExit<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
-    use std::sync::Arc;
+    use std::sync::{Arc, mpsc};
 
     use pleach_kernel::{RootId, Tenant, Timestamp};
     use tokio::sync::oneshot::error::TryRecvError;
