@@ -30,7 +30,11 @@ impl Timestamp {
 }
 
 /// A tree, named by its root run.
+///
+/// Packed, for a `u128` asks for 16 bytes' alignment: a [`RunId`] would take 32 bytes,
+/// and takes 20.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(4))]
 pub struct RootId(pub u128);
 
 /// A run: its tree and its place in the order of spawning; the root is 0.
@@ -55,7 +59,7 @@ impl RootId {
 
     /// The trace that the whole tree belongs to (W3C trace context).
     pub fn trace_id(self) -> String {
-        format!("{:032x}", self.0)
+        format!("{:032x}", { self.0 })
     }
 }
 

@@ -200,7 +200,7 @@ impl Driver {
                 trial,
                 _place: place,
             };
-            self.guests.insert(id, guest);
+            self.guests.insert(id, Box::new(guest));
         }
         // A run may have been cancelled in the turn that started it.
         self.stop_guests();

@@ -127,7 +127,8 @@ pub(crate) struct Driver {
     /// How many appends were queued, and how many of them are on disk.
     appends_queued: u64,
     appends_durable: u64,
-    guests: HashMap<RunId, Guest>,
+    /// Boxed: a map has room for about twice what it holds.
+    guests: HashMap<RunId, Box<Guest>>,
     /// Decided to start, and not started yet.
     starting: Vec<Starting>,
     /// How many of the tree's stops were acted on: where the guest is live, and

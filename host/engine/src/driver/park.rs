@@ -197,7 +197,7 @@ impl Driver {
             }
             return;
         }
-        let Guest { attempt, meter, journal_len, journal_in, woken, trial, .. } = guest;
+        let Guest { attempt, meter, journal_len, journal_in, woken, trial, .. } = *guest;
         let journal = if journal_len == 0 { Written::Nothing } else { Written::With(journal_in) };
         let (used, calls, stage) = (Some(used), parked.calls, Stage::Waits);
         self.parking.parked.insert(run, Parked { attempt, used, calls, meter, journal, stage, trial });

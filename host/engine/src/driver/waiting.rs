@@ -89,56 +89,58 @@ enum Resumed {
 /// Runs that wait in a call, and what for. A run waits in one call at a time.
 #[derive(Default)]
 pub(super) struct Waiting {
+    waits: HashMap<RunId, Wait>,
     for_groups: HashMap<GroupId, Vec<(RunId, Joiner)>>,
     /// By the replanner whose plan is waited for.
     for_plans: BTreeMap<RunId, Planning>,
-    /// Runs that wait for other runs, and so take no place of `max_concurrency`.
-    blocked: HashMap<RunId, On>,
-    /// Runs that wait for the clock, which do.
     sleepers: BTreeMap<(Timestamp, RunId), Option<Reply<Timestamp>>>,
-    asleep: HashMap<RunId, Timestamp>,
-    /// Since when runs wait for something that may take long.
-    since: HashMap<RunId, Instant>,
     /// Runs that have begun to wait since they were last asked for.
     began: Vec<RunId>,
     /// Answers that wait for a place to go on in.
     resuming: VecDeque<(RunId, Resumed)>,
 }
 
+struct Wait {
+    on: On,
+    /// Since when, for it may take long; none where the guest is parked.
+    since: Option<Instant>,
+}
+
+/// What a run waits for. Who waits for the clock takes a place of `max_concurrency`,
+/// who waits for other runs takes none.
 #[derive(Clone, Copy)]
 enum On {
     Group(GroupId),
     Plan(RunId),
     Place,
+    Clock(Timestamp),
 }
 
 impl Waiting {
     /// How many guests wait and so take no place.
     pub(super) fn count(&self) -> u32 {
-        self.blocked.len() as u32
+        (self.waits.len() - self.sleepers.len()) as u32
     }
 
     pub(super) fn join(&mut self, run: RunId, group: GroupId, joiner: Joiner) {
         self.for_groups.entry(group).or_default().push((run, joiner));
-        self.blocked.insert(run, On::Group(group));
-        self.begin(run);
+        self.begin(run, On::Group(group));
     }
 
     pub(super) fn plan(&mut self, planner: RunId, planning: Planning) {
         let run = planning.run;
         self.for_plans.insert(planner, planning);
-        self.blocked.insert(run, On::Plan(planner));
-        self.begin(run);
+        self.begin(run, On::Plan(planner));
     }
 
     pub(super) fn sleep(&mut self, run: RunId, until: Timestamp, reply: Reply<Timestamp>) {
         self.sleepers.insert((until, run), Some(reply));
-        self.asleep.insert(run, until);
-        self.begin(run);
+        self.begin(run, On::Clock(until));
     }
 
-    fn begin(&mut self, run: RunId) {
-        self.since.insert(run, Instant::now());
+    fn begin(&mut self, run: RunId, on: On) {
+        let before = self.waits.insert(run, Wait { on, since: Some(Instant::now()) });
+        debug_assert!(before.is_none(), "a run waits in one call at a time");
         self.began.push(run);
     }
 
@@ -147,18 +149,22 @@ impl Waiting {
         self.sleepers.keys().next().map(|(until, _)| *until)
     }
 
-    /// Since when a run waits, if it does.
+    /// Since when a run's guest waits in memory, if it does.
     pub(super) fn since(&self, run: RunId) -> Option<Instant> {
-        self.since.get(&run).copied()
+        self.waits.get(&run)?.since
     }
 
     pub(super) fn sleeps_until(&self, run: RunId) -> Option<Timestamp> {
-        self.asleep.get(&run).copied()
+        match self.waits.get(&run)?.on {
+            On::Clock(until) => Some(until),
+            On::Group(_) | On::Plan(_) | On::Place => None,
+        }
     }
 
     /// Every run whose guest waits in memory, in order.
     pub(super) fn runs(&self) -> Vec<RunId> {
-        let mut runs: Vec<RunId> = self.since.keys().copied().collect();
+        let in_memory = self.waits.iter().filter(|(_, wait)| wait.since.is_some());
+        let mut runs: Vec<RunId> = in_memory.map(|(run, _)| *run).collect();
         runs.sort_unstable();
         runs
     }
@@ -166,53 +172,47 @@ impl Waiting {
     /// Runs that have begun to wait and still do.
     pub(super) fn take_began(&mut self) -> Vec<RunId> {
         let mut began = std::mem::take(&mut self.began);
-        began.retain(|run| self.since.contains_key(run));
+        began.retain(|run| self.since(*run).is_some());
         began
     }
 
     /// The guest is parked: it is not answered, and asks again.
     pub(super) fn unhear(&mut self, run: RunId) {
-        self.since.remove(&run);
-        match self.blocked.get(&run) {
-            Some(On::Group(group)) => {
-                let waiting = self.for_groups.get_mut(group).into_iter().flatten();
+        let Some(wait) = self.waits.get_mut(&run) else { return };
+        wait.since = None;
+        match wait.on {
+            On::Group(group) => {
+                let waiting = self.for_groups.get_mut(&group).into_iter().flatten();
                 for (_, joiner) in waiting.filter(|(other, _)| *other == run) {
                     *joiner = Joiner::Parked;
                 }
             }
-            Some(On::Plan(planner)) => {
-                if let Some(planning) = self.for_plans.get_mut(planner) {
+            On::Plan(planner) => {
+                if let Some(planning) = self.for_plans.get_mut(&planner) {
                     planning.reply = None;
                 }
             }
-            Some(On::Place) => {
+            On::Place => {
                 for (_, resumed) in self.resuming.iter_mut().filter(|(other, _)| *other == run) {
                     *resumed = Resumed::Wake;
                 }
             }
-            None => {
-                if let Some(until) = self.asleep.get(&run) {
-                    self.sleepers.insert((*until, run), None);
-                }
-            }
+            On::Clock(until) => drop(self.sleepers.insert((until, run), None)),
         }
     }
 
     /// A guest has stopped, and waits for nothing any more.
     pub(super) fn forget(&mut self, run: RunId) {
-        self.since.remove(&run);
-        if let Some(until) = self.asleep.remove(&run) {
-            self.sleepers.remove(&(until, run));
-        }
-        match self.blocked.remove(&run) {
-            Some(On::Group(group)) => {
+        let Some(wait) = self.waits.remove(&run) else { return };
+        match wait.on {
+            On::Group(group) => {
                 if let Some(waiting) = self.for_groups.get_mut(&group) {
                     waiting.retain(|(other, _)| *other != run);
                 }
             }
-            Some(On::Plan(planner)) => drop(self.for_plans.remove(&planner)),
-            Some(On::Place) => self.resuming.retain(|(other, _)| *other != run),
-            None => {}
+            On::Plan(planner) => drop(self.for_plans.remove(&planner)),
+            On::Place => self.resuming.retain(|(other, _)| *other != run),
+            On::Clock(until) => drop(self.sleepers.remove(&(until, run))),
         }
     }
 
@@ -221,7 +221,9 @@ impl Waiting {
     }
 
     fn resume(&mut self, run: RunId, resumed: Resumed) {
-        self.blocked.insert(run, On::Place);
+        if let Some(wait) = self.waits.get_mut(&run) {
+            wait.on = On::Place;
+        }
         self.resuming.push_back((run, resumed));
     }
 }
@@ -247,8 +249,7 @@ impl Driver {
         self.tell_listeners();
         while self.room() > 0 {
             let Some((run, resumed)) = self.waiting.resuming.pop_front() else { break };
-            self.waiting.blocked.remove(&run);
-            self.waiting.since.remove(&run);
+            self.waiting.waits.remove(&run);
             match resumed {
                 Resumed::Answer(answer) => self.answers.push(answer),
                 Resumed::Wake => self.wake(run),
@@ -256,8 +257,7 @@ impl Driver {
         }
         while let Some(entry) = self.waiting.sleepers.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((until, run), reply) = entry.remove_entry();
-            self.waiting.asleep.remove(&run);
-            self.waiting.since.remove(&run);
+            self.waiting.waits.remove(&run);
             match reply {
                 Some(reply) => self.answers.push(Answer::Slept(reply, until)),
                 None => self.wake(run),

@@ -80,6 +80,10 @@ impl Journals {
     pub(super) fn push(&mut self, entry: JournalEntry, blobs: &mut Blobs) -> u64 {
         let journal = self.runs.entry(entry.run).or_default();
         let mut grown = frame::stored_len(&entry.body);
+        if journal.entries.is_empty() {
+            // Most have one, or few; pushing alone makes room for four.
+            journal.entries.reserve_exact(1);
+        }
         journal.entries.push(entry.body);
         if let Some(blob) = entry.blob
             && journal.digests.insert(blob.digest.clone())
