@@ -224,6 +224,11 @@ impl Begun {
         Stop(self.finishing.vitals.clone())
     }
 
+    /// Out of its box, which would stay for as long as a variable that held it.
+    fn unboxed(self: Box<Self>) -> Self {
+        *self
+    }
+
     /// The task of one guest, from its start to its end. What takes much room is made
     /// when the guest's turn comes: thousands may be in line before it.
     pub(crate) async fn run(self: Box<Self>, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
@@ -236,7 +241,7 @@ impl Begun {
     }
 
     async fn native(self: Box<Self>, program: &dyn Program, is_measured: bool) {
-        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = *self;
+        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = self.unboxed();
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let accepting = Accepting::new(asked_by, &calls);
         let running = program.run(*calls, input);
@@ -259,7 +264,7 @@ impl Begun {
     }
 
     async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
-        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = *self;
+        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = self.unboxed();
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let mut turns = grounds.spinning.guest();
         let accepting = Accepting::new(asked_by, &calls);

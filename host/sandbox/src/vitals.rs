@@ -33,8 +33,8 @@ pub(crate) struct Vitals {
     made_at: Instant,
     /// Whether calls are ahead that the guest made before.
     is_replaying: AtomicBool,
-    /// None once there is nothing left to replay.
-    replaying: Mutex<Option<Replaying>>,
+    /// None once there is nothing left to replay; boxed, for few begin with anything.
+    replaying: Mutex<Option<Box<Replaying>>>,
 }
 
 /// Why a guest is not polled again.
@@ -60,7 +60,7 @@ impl Vitals {
             turn_us: AtomicU64::new(0),
             made_at: Instant::now(),
             is_replaying: AtomicBool::new(replaying.is_some()),
-            replaying: Mutex::new(replaying),
+            replaying: Mutex::new(replaying.map(Box::new)),
         }
     }
 
