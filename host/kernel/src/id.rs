@@ -32,7 +32,7 @@ impl Timestamp {
 /// A tree, named by its root run.
 ///
 /// Packed, for a `u128` asks for 16 bytes' alignment: a [`RunId`] would take 32 bytes,
-/// and takes 20.
+/// and takes 20. So there is no reference to the number; copy it: `{ root.0 }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(Rust, packed(4))]
 pub struct RootId(pub u128);
@@ -327,6 +327,11 @@ mod tests {
         for bad in [".g", ".g01", ".g+1", ".1"] {
             assert!(format!("{text}{bad}").parse::<GroupId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_identifier_takes_no_more_room_than_it_needs() {
+        assert_eq!([size_of::<RunId>(), size_of::<GroupId>(), size_of::<Option<RunId>>()], [20, 20, 24]);
     }
 
     #[test]

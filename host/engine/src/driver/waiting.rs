@@ -86,13 +86,15 @@ enum Resumed {
     Wake,
 }
 
-/// Runs that wait in a call, and what for. A run waits in one call at a time.
+/// Runs that wait in a call, and what for. A run waits in one call at a time: who waits
+/// anew has given up what it waited for before, as a native program can.
 #[derive(Default)]
 pub(super) struct Waiting {
     waits: HashMap<RunId, Wait>,
     for_groups: HashMap<GroupId, Vec<(RunId, Joiner)>>,
     /// By the replanner whose plan is waited for.
     for_plans: BTreeMap<RunId, Planning>,
+    /// Each of them is in `waits` too, for the clock.
     sleepers: BTreeMap<(Timestamp, RunId), Option<Reply<Timestamp>>>,
     /// Runs that have begun to wait since they were last asked for.
     began: Vec<RunId>,
@@ -123,24 +125,23 @@ impl Waiting {
     }
 
     pub(super) fn join(&mut self, run: RunId, group: GroupId, joiner: Joiner) {
-        self.for_groups.entry(group).or_default().push((run, joiner));
         self.begin(run, On::Group(group));
+        self.for_groups.entry(group).or_default().push((run, joiner));
     }
 
     pub(super) fn plan(&mut self, planner: RunId, planning: Planning) {
-        let run = planning.run;
+        self.begin(planning.run, On::Plan(planner));
         self.for_plans.insert(planner, planning);
-        self.begin(run, On::Plan(planner));
     }
 
     pub(super) fn sleep(&mut self, run: RunId, until: Timestamp, reply: Reply<Timestamp>) {
-        self.sleepers.insert((until, run), Some(reply));
         self.begin(run, On::Clock(until));
+        self.sleepers.insert((until, run), Some(reply));
     }
 
     fn begin(&mut self, run: RunId, on: On) {
-        let before = self.waits.insert(run, Wait { on, since: Some(Instant::now()) });
-        debug_assert!(before.is_none(), "a run waits in one call at a time");
+        self.forget(run);
+        self.waits.insert(run, Wait { on, since: Some(Instant::now()) });
         self.began.push(run);
     }
 
@@ -302,4 +303,55 @@ pub(super) fn only_member(result: &JoinResult) -> MemberOutcome {
         member.error = Some(RunError::new("timed_out", "the call took longer than its timeout"));
     }
     member
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_kernel::RootId;
+
+    use super::*;
+
+    const ROOT: RootId = RootId(7);
+
+    fn run(index: u32) -> RunId {
+        RunId { root: ROOT, index }
+    }
+
+    fn reply<T>() -> Reply<T> {
+        oneshot::channel().0
+    }
+
+    #[test]
+    fn who_sleeps_takes_a_place_and_who_waits_for_others_takes_none() {
+        let mut waiting = Waiting::default();
+        waiting.sleep(run(1), Timestamp(50), reply());
+        assert_eq!((waiting.count(), waiting.sleeps_until(run(1))), (0, Some(Timestamp(50))));
+        waiting.join(run(2), GroupId { root: ROOT, index: 0 }, Joiner::Join(reply()));
+        assert_eq!((waiting.count(), waiting.sleeps_until(run(2))), (1, None));
+        assert_eq!(waiting.runs(), [run(1), run(2)]);
+        waiting.unhear(run(1));
+        waiting.unhear(run(2));
+        assert_eq!((waiting.count(), waiting.next_sleeper()), (1, Some(Timestamp(50))), "parked, they wait on");
+        assert_eq!((waiting.runs(), waiting.since(run(1)), waiting.since(run(2))), (vec![], None, None));
+        waiting.forget(run(1));
+        waiting.forget(run(2));
+        assert_eq!((waiting.count(), waiting.next_sleeper()), (0, None));
+    }
+
+    #[test]
+    fn who_waits_anew_has_given_up_what_it_waited_for() {
+        let group = GroupId { root: ROOT, index: 0 };
+        let mut waiting = Waiting::default();
+        waiting.sleep(run(1), Timestamp(50), reply());
+        waiting.sleep(run(1), Timestamp(70), reply());
+        assert_eq!((waiting.count(), waiting.next_sleeper()), (0, Some(Timestamp(70))));
+        waiting.join(run(1), group, Joiner::Join(reply()));
+        assert_eq!((waiting.count(), waiting.next_sleeper()), (1, None));
+        waiting.sleep(run(1), Timestamp(90), reply());
+        assert_eq!((waiting.count(), waiting.for_groups[&group].len()), (0, 0));
+        waiting.join(run(1), group, Joiner::Join(reply()));
+        waiting.resume(run(1), Resumed::Wake);
+        waiting.sleep(run(1), Timestamp(110), reply());
+        assert_eq!((waiting.count(), waiting.resuming.len()), (0, 0));
+    }
 }
