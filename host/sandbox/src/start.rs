@@ -225,6 +225,7 @@ impl Begun {
     }
 
     /// Out of its box, which would stay for as long as a variable that held it.
+    #[expect(clippy::boxed_local, reason = "the box goes here")]
     fn unboxed(self: Box<Self>) -> Self {
         *self
     }
