@@ -147,7 +147,11 @@ impl Driver {
         if pressure == Pressure::None {
             return;
         }
-        for run in self.waiting.runs() {
+        // Those in memory: many more may wait that are parked.
+        let mut waiting: Vec<RunId> =
+            self.guests.keys().copied().filter(|run| self.waiting.since(*run).is_some()).collect();
+        waiting.sort_unstable();
+        for run in waiting {
             self.give_way_of(run, pressure);
         }
     }

@@ -162,14 +162,6 @@ impl Waiting {
         }
     }
 
-    /// Every run whose guest waits in memory, in order.
-    pub(super) fn runs(&self) -> Vec<RunId> {
-        let in_memory = self.waits.iter().filter(|(_, wait)| wait.since.is_some());
-        let mut runs: Vec<RunId> = in_memory.map(|(run, _)| *run).collect();
-        runs.sort_unstable();
-        runs
-    }
-
     /// Runs that have begun to wait and still do.
     pub(super) fn take_began(&mut self) -> Vec<RunId> {
         let mut began = std::mem::take(&mut self.began);
@@ -328,11 +320,11 @@ mod tests {
         assert_eq!((waiting.count(), waiting.sleeps_until(run(1))), (0, Some(Timestamp(50))));
         waiting.join(run(2), GroupId { root: ROOT, index: 0 }, Joiner::Join(reply()));
         assert_eq!((waiting.count(), waiting.sleeps_until(run(2))), (1, None));
-        assert_eq!(waiting.runs(), [run(1), run(2)]);
+        assert_eq!(waiting.take_began(), [run(1), run(2)]);
         waiting.unhear(run(1));
         waiting.unhear(run(2));
         assert_eq!((waiting.count(), waiting.next_sleeper()), (1, Some(Timestamp(50))), "parked, they wait on");
-        assert_eq!((waiting.runs(), waiting.since(run(1)), waiting.since(run(2))), (vec![], None, None));
+        assert_eq!((waiting.since(run(1)), waiting.since(run(2))), (None, None));
         waiting.forget(run(1));
         waiting.forget(run(2));
         assert_eq!((waiting.count(), waiting.next_sleeper()), (0, None));
