@@ -22,6 +22,8 @@ api.listening_addr = "127.0.0.1:{port}"
 webui.enabled = false
 external.enabled = false
 database.sqlite.directory = "{folder}/sqlite"
+wasm.cache_directory = "{folder}/wasm"
+wasm.codegen_cache.directory = "{folder}/codegen"
 """
 
 # Executors take more at a time and look more often than the defaults of 5 and 200 ms.

@@ -205,7 +205,9 @@ impl Driver {
         let journal = if journal_len == 0 { Written::Nothing } else { Written::With(journal_in) };
         let (used, calls, stage) = (Some(used), parked.calls, Stage::Waits);
         self.parking.parked.insert(run, Parked { attempt, used, calls, meter, journal, stage, trial });
-        if woken {
+        // It may have asked for something else while it was being parked, and have been
+        // answered or not: nobody has heard that.
+        if !self.waiting.unhear(run) || woken {
             self.wake(run);
         }
     }

@@ -87,7 +87,8 @@ enum Resumed {
 }
 
 /// Runs that wait in a call, and what for. A run waits in one call at a time: who waits
-/// anew has given up what it waited for before, as a native program can.
+/// anew has given up what it waited for before, as a native program can. A plan that
+/// nobody waits for any more is not carried out.
 #[derive(Default)]
 pub(super) struct Waiting {
     waits: HashMap<RunId, Wait>,
@@ -169,9 +170,9 @@ impl Waiting {
         began
     }
 
-    /// The guest is parked: it is not answered, and asks again.
-    pub(super) fn unhear(&mut self, run: RunId) {
-        let Some(wait) = self.waits.get_mut(&run) else { return };
+    /// The guest is parked: it is not answered, and asks again. Whether it waits.
+    pub(super) fn unhear(&mut self, run: RunId) -> bool {
+        let Some(wait) = self.waits.get_mut(&run) else { return false };
         wait.since = None;
         match wait.on {
             On::Group(group) => {
@@ -192,6 +193,7 @@ impl Waiting {
             }
             On::Clock(until) => drop(self.sleepers.insert((until, run), None)),
         }
+        true
     }
 
     /// A guest has stopped, and waits for nothing any more.
@@ -321,8 +323,7 @@ mod tests {
         waiting.join(run(2), GroupId { root: ROOT, index: 0 }, Joiner::Join(reply()));
         assert_eq!((waiting.count(), waiting.sleeps_until(run(2))), (1, None));
         assert_eq!(waiting.take_began(), [run(1), run(2)]);
-        waiting.unhear(run(1));
-        waiting.unhear(run(2));
+        assert_eq!([run(1), run(2), run(3)].map(|run| waiting.unhear(run)), [true, true, false]);
         assert_eq!((waiting.count(), waiting.next_sleeper()), (1, Some(Timestamp(50))), "parked, they wait on");
         assert_eq!((waiting.since(run(1)), waiting.since(run(2))), (None, None));
         waiting.forget(run(1));
@@ -336,9 +337,11 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.sleep(run(1), Timestamp(50), reply());
         waiting.sleep(run(1), Timestamp(70), reply());
+        waiting.sleep(run(1), Timestamp(70), reply());
         assert_eq!((waiting.count(), waiting.next_sleeper()), (0, Some(Timestamp(70))));
         waiting.join(run(1), group, Joiner::Join(reply()));
-        assert_eq!((waiting.count(), waiting.next_sleeper()), (1, None));
+        waiting.join(run(1), group, Joiner::Join(reply()));
+        assert_eq!((waiting.count(), waiting.next_sleeper(), waiting.for_groups[&group].len()), (1, None, 1));
         waiting.sleep(run(1), Timestamp(90), reply());
         assert_eq!((waiting.count(), waiting.for_groups[&group].len()), (0, 0));
         waiting.join(run(1), group, Joiner::Join(reply()));
