@@ -26,10 +26,10 @@ wasm.cache_directory = "{folder}/wasm"
 wasm.codegen_cache.directory = "{folder}/codegen"
 """
 
-# Executors take more at a time and look more often than the defaults of 5 and 200 ms.
+# Executors take more at a time and look more often than the defaults of 5 and 200 ms. Their locks
+# expire after the usual second: with ten, some rounds of w5 stood still for ten.
 EXECUTOR = """
 exec.batch_size = 100
-exec.lock_expiry.seconds = 10
 exec.tick_sleep.milliseconds = 10
 """
 

@@ -17,9 +17,7 @@ pub async fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
             async || Ok(Probe::ask(&["residents", &count])? / KIB),
         )
         .await?;
-        rows.push(
-            Row::compared("W7", format!("{count} asleep"), "KiB each", &pairs, Goal::AtMost(48.0))?.known_off(1.1),
-        );
+        rows.push(Row::compared("W7", format!("{count} asleep"), "KiB each", &pairs, Goal::AtMost(48.0))?);
         let mut parked = Pairs::default();
         for _ in 0..scale.rounds.count {
             parked.pleach.push(Probe::ask(&["parked", &count])? / KIB);
