@@ -224,12 +224,6 @@ impl Begun {
         Stop(self.finishing.vitals.clone())
     }
 
-    /// Out of its box, which would stay for as long as a variable that held it.
-    #[expect(clippy::boxed_local, reason = "the box goes here")]
-    fn unboxed(self: Box<Self>) -> Self {
-        *self
-    }
-
     /// The task of one guest, from its start to its end. What takes much room is made
     /// when the guest's turn comes: thousands may be in line before it.
     pub(crate) async fn run(self: Box<Self>, plugin: Arc<Plugin>, grounds: Arc<Grounds>) {
@@ -242,10 +236,10 @@ impl Begun {
     }
 
     async fn native(self: Box<Self>, program: &dyn Program, is_measured: bool) {
-        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = self.unboxed();
+        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = unboxed(self);
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let accepting = Accepting::new(asked_by, &calls);
-        let running = program.run(*calls, input);
+        let running = program.run(unboxed(calls), input);
         let run = async move {
             match running.await {
                 Ok(output) => accepting.outcome(output),
@@ -265,7 +259,7 @@ impl Begun {
     }
 
     async fn component(self: Box<Self>, component: &Component, grounds: &Grounds) {
-        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = self.unboxed();
+        let Self { calls, input, accounts, asked_by, is_prepaid, mut finishing } = unboxed(self);
         let mut account = Account::new(accounts, is_prepaid, &finishing);
         let mut turns = grounds.spinning.guest();
         let accepting = Accepting::new(asked_by, &calls);
@@ -300,6 +294,12 @@ impl Begun {
         };
         finishing.with(ending);
     }
+}
+
+/// Out of its box, which would stay for as long as a variable that held it.
+#[expect(clippy::boxed_local, reason = "the box goes here")]
+fn unboxed<T>(boxed: Box<T>) -> T {
+    *boxed
 }
 
 /// The graph that has asked for a run, for which of its nodes, and as which member.

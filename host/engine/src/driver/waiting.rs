@@ -196,7 +196,7 @@ impl Waiting {
         true
     }
 
-    /// A guest has stopped, and waits for nothing any more.
+    /// A guest waits for nothing any more: it has stopped, or waits anew.
     pub(super) fn forget(&mut self, run: RunId) {
         let Some(wait) = self.waits.remove(&run) else { return };
         match wait.on {
